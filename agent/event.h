@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One audit event as the evaluator sees it: typed values that borrow their bytes. The agent fills
+ * it from Python objects, the daemon and the tools from records and from rule tests; field
+ * extraction, verdict and record encoding work on this form alone. libc only.
+ */
+#ifndef AGENT_EVENT_H
+#define AGENT_EVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pyaudit/events.h"
+#include "pyaudit/record.h"
+
+#define PYAUDIT_VALUE_CUT 1 /* len < full_len (LIST: n_items < full_len) */
+
+struct pyaudit_value {
+	uint8_t type;     /* enum pyaudit_tag, NONE..BIGINT; 0: absent */
+	uint8_t flags;
+	uint16_t n_items; /* LIST */
+	uint32_t len;     /* STR, BYTES, OBJECT, CODE: bytes at s */
+	uint32_t full_len;
+	union {
+		int64_t i; /* INT, BOOL */
+		double f;
+		const char *s; /* not NUL terminated */
+		const struct pyaudit_value *items;
+	};
+};
+
+struct pyaudit_origin {
+	struct pyaudit_value file, function, module; /* STR or absent */
+	uint32_t line;
+};
+
+/* Facts of a process, indexed by field - PYAUDIT_F_PROC_PID. Absent ones have type 0. */
+#define PYAUDIT_N_FACTS (PYAUDIT_F_PROC_VENV - PYAUDIT_F_PROC_PID + 1)
+struct pyaudit_facts {
+	struct pyaudit_value fact[PYAUDIT_N_FACTS];
+};
+
+struct pyaudit_event {
+	uint16_t id; /* enum pyaudit_event_id */
+	uint8_t layer;
+	uint8_t n_args;
+	uint32_t name_len;
+	const char *name;
+	const struct pyaudit_value *args;
+
+	/* Frames, innermost first. n_frames counts those filled; where the first or all of them
+	 * are asked for and origin is set, it is called once with the number wanted (1 or
+	 * PYAUDIT_STACK_MAX) and fills frames and n_frames. */
+	struct pyaudit_origin *frames; /* room for PYAUDIT_STACK_MAX */
+	uint8_t n_frames;
+	uint8_t origin_asked; /* largest number asked for so far */
+	void (*origin)(struct pyaudit_event *event, unsigned n_wanted);
+	void *origin_data;
+
+	/* Room for values that are made (joined argv, lists of stack files). Reset by nobody: an
+	 * event uses it up, and what no longer fits is cut. */
+	char *scratch;
+	uint32_t scratch_len, scratch_size;
+};
+
+/* Makes sure that @n frames are there, where there are as many. */
+static inline void
+pyaudit_event_need_frames(struct pyaudit_event *event, unsigned n)
+{
+	if (event->origin_asked < n && event->origin != NULL) {
+		event->origin(event, n);
+		event->origin_asked = (uint8_t)n;
+	}
+}
+
+static inline struct pyaudit_value
+pyaudit_value_text(const char *s, size_t len)
+{
+	return (struct pyaudit_value){.type = PYAUDIT_TAG_STR, .len = (uint32_t)len,
+				      .full_len = (uint32_t)len, .s = s};
+}
+
+static inline struct pyaudit_value
+pyaudit_value_int(int64_t i)
+{
+	return (struct pyaudit_value){.type = PYAUDIT_TAG_INT, .i = i};
+}
+
+/* A value that has text a condition can test: STR, BYTES or CODE. */
+static inline bool
+pyaudit_value_is_text(const struct pyaudit_value *v)
+{
+	return v->type == PYAUDIT_TAG_STR || v->type == PYAUDIT_TAG_BYTES ||
+	       v->type == PYAUDIT_TAG_CODE;
+}
+
+/* fields.c */
+
+#define PYAUDIT_SCRATCH_SIZE 4608 /* one joined command line, and some */
+
+/*
+ * Puts into *ret the value of an EVENT or ORIGIN field: STR/BYTES for text fields, INT, BOOL, or
+ * LIST for list fields (its items are STR or BYTES; other elements are left out). Returns false
+ * where the event has no such field or its value is of another type (an object in place of a
+ * path): conditions on it do not hold. Never allocates; the result borrows from the event and its
+ * scratch.
+ */
+bool pyaudit_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value *ret);
+
+/* codec.c */
+
+/* Writes the event as one record of at most PYAUDIT_RECORD_MAX bytes; returns its size. What
+ * does not fit is cut, and said so. @rules are hits, strongest first. */
+struct pyaudit_verdict;
+size_t pyaudit_record_encode(uint8_t out[PYAUDIT_RECORD_MAX], const struct pyaudit_event *event,
+			     const struct pyaudit_verdict *verdict, uint64_t generation,
+			     uint64_t time_ns, uint32_t pid, uint32_t tid);
+
+/* What a decoded record needs beside the bytes it borrows from. */
+struct pyaudit_decoded {
+	struct pyaudit_event event; /* frames and args point into this struct */
+	uint8_t action;
+	uint16_t flags;
+	uint64_t time_ns, generation;
+	uint32_t pid, tid;
+	uint16_t hits[PYAUDIT_HITS_MAX];
+	uint8_t n_hits;
+	struct pyaudit_value values[PYAUDIT_VALUES_MAX];
+	struct pyaudit_origin frames[PYAUDIT_STACK_MAX];
+};
+
+/* Checks and decodes a record from an untrusted peer. 0, or -EBADMSG; *ret borrows @bytes. */
+int pyaudit_record_decode(struct pyaudit_decoded *ret, const uint8_t *bytes, size_t size);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rule files: JSON with comments in, a checked rule set out. Parsing reports every mistake of
+ * every file in one run (diag.h); a set with mistakes is never given out. Macros are inlined and
+ * lists expanded here, so the compiler sees plain expressions over typed fields.
+ */
+#ifndef LIB_RULES_H
+#define LIB_RULES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "diag.h"
+#include "pyaudit/events.h"
+#include "pyaudit/policy.h"
+
+#define RULES_FILE_SIZE_MAX (8u << 20)
+#define RULES_DEPTH_MAX 64       /* JSON nesting, and expression nesting after macros */
+#define RULES_EXPR_NODES_MAX 65536 /* of one rule, after macros */
+
+enum expr_op {
+	EXPR_AND, /* a, b */
+	EXPR_OR,  /* a, b */
+	EXPR_NOT, /* a */
+	EXPR_TRUE,
+	EXPR_TEST, /* field cmp values: holds if it holds for one of the values */
+};
+
+enum expr_cmp {
+	CMP_EQ, /* also `in`: values are alternatives. `!=` and `not in` are NOT of these */
+	CMP_LT,
+	CMP_LE,
+	CMP_GT,
+	CMP_GE,
+	CMP_GLOB,       /* * and ? do not cross '/', ** does; [abc] [a-z] [!x]; \ quotes */
+	CMP_STARTSWITH,
+	CMP_ENDSWITH,
+	CMP_CONTAINS,
+	CMP_MATCHES, /* regular expression, unanchored unless ^ $ say so */
+	CMP_CIDR,
+	CMP_UNDER,  /* path prefix on normalised paths: equal, or below it */
+	CMP_EXISTS, /* the field has a value; written as `exists file.path` or a bare BOOL field */
+};
+
+struct expr_value {
+	bool is_int;     /* else text */
+	int64_t number;  /* INT, BOOL (0 or 1), SEV */
+	char *text;      /* may hold NULs; NUL terminated as well */
+	size_t len;
+	unsigned line, column;
+};
+
+struct expr {
+	enum expr_op op;
+	struct expr *a, *b;
+	unsigned field; /* enum pyaudit_field_id */
+	enum expr_cmp cmp;
+	struct expr_value *values;
+	size_t n_values;
+	const char *file;
+	unsigned line, column; /* where it stands in the rule file */
+};
+
+struct rule_test {
+	char *event;
+	struct cJSON *args;   /* array, as written: numbers, texts, true, null, arrays,
+				 {"object": "pathlib.PosixPath"} */
+	struct cJSON *proc;   /* object: names of proc.* without the prefix, or NULL */
+	struct cJSON *caller; /* object: file, line, function, module, or NULL */
+	struct cJSON *stack;  /* array of such objects, or NULL */
+	char *layer;          /* "audit" unless given */
+	enum pyaudit_action expect; /* what this rule alone does; NONE for a look-alike */
+	unsigned line, column;
+};
+
+struct rule {
+	char *id;
+	char *title;
+	char *message; /* template with {field}, or NULL */
+	char *owner_file; /* file it stands in */
+	unsigned line, column;
+	uint8_t events[(PYAUDIT_N_EVENTS + 7) / 8]; /* bitmap of `on` */
+	char **other_events; /* names no CPython raises: events of libraries */
+	size_t n_other_events;
+	struct expr *when; /* one AND of all conditions; exceptions are in it as AND NOT */
+	enum pyaudit_action action;
+	bool allow; /* takes the rules in @over out of the verdict */
+	char **over;
+	size_t n_over;
+	bool observe;
+	enum pyaudit_severity severity;
+	char **attack;
+	size_t n_attack;
+	struct rule_test *tests;
+	size_t n_tests;
+};
+
+struct rule_set {
+	struct rule *rules; /* in order of reading; index is the rule's number in the image */
+	size_t n_rules;
+	char **files;
+	size_t n_files;
+};
+
+enum rules_outcome {
+	RULES_OK = 0,
+	RULES_E_INVALID = 1, /* mistakes are in the diag */
+};
+
+/* Reads files and directories (their *.json and *.rules, sorted by name; in later directories a
+ * file of the same name replaces an earlier one). 0, RULES_E_INVALID, or a negative errno. */
+int rules_load(struct rule_set **ret_set, const char *const *paths, size_t n_paths,
+	       struct diag *diag);
+/* The same from memory; for tests, fuzzers and filters. */
+int rules_parse(struct rule_set **ret_set, const char *name, const char *text, size_t len,
+		struct diag *diag);
+/* A condition alone (filters of tail): fields of every scope are allowed. */
+int rules_parse_filter(struct expr **ret_expr, const char *text, struct diag *diag);
+void rules_free(struct rule_set *set);
+void rules_freep(struct rule_set **set);
+void expr_free(struct expr *expr);
+
+/* Names in messages and files: "block", "critical". -1 where there is no such name. */
+const char *action_name(enum pyaudit_action action);
+int action_by_name(const char *name);
+const char *severity_name(enum pyaudit_severity severity);
+int severity_by_name(const char *name);
+
+#endif
