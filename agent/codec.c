@@ -1,1 +1,415 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Events to records and back (include/pyaudit/record.h). The encoder never fails: what does not
+ * fit is cut and marked. The decoder gets its bytes from an untrusted peer: it checks every length
+ * before it looks, and gives out values that point into the bytes it was handed.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "event.h"
+#include "verdict.h"
+
+/* Arguments may not fill the room that the caller's frame and the rules need. */
+#define ORIGIN_ROOM 768
+#define RULES_ROOM (sizeof(struct pyaudit_item) + 2 * PYAUDIT_HITS_MAX)
+
+struct writer {
+	uint8_t *at, *end;
+	bool cut;
+};
+
+static bool
+write_item(struct writer *w, uint8_t tag, const void *bytes, size_t len)
+{
+	struct pyaudit_item item = {.tag = tag, .length = pyaudit_le16_of((uint16_t)len)};
+
+	if ((size_t)(w->end - w->at) < sizeof(item) + len) {
+		w->cut = true;
+		return false;
+	}
+	memcpy(w->at, &item, sizeof(item));
+	if (len > 0)
+		memcpy(w->at + sizeof(item), bytes, len);
+	w->at += sizeof(item) + len;
+	return true;
+}
+
+static bool
+write_text(struct writer *w, uint8_t tag, const struct pyaudit_value *v)
+{
+	struct pyaudit_item item = {.tag = tag, .flags = PYAUDIT_ITEM_CUT};
+	pyaudit_le32 full = pyaudit_le32_of(v->full_len);
+	size_t room = (size_t)(w->end - w->at);
+	uint32_t len = v->len < PYAUDIT_TEXT_MAX ? v->len : PYAUDIT_TEXT_MAX;
+
+	if (len == v->len && (v->flags & PYAUDIT_VALUE_CUT) == 0 && room >= sizeof(item) + len)
+		return write_item(w, tag, v->s, len);
+	w->cut = true;
+	if (room < sizeof(item) + sizeof(full))
+		return false;
+	room -= sizeof(item) + sizeof(full);
+	if (len > room)
+		len = (uint32_t)room;
+	item.length = pyaudit_le16_of((uint16_t)(sizeof(full) + len));
+	memcpy(w->at, &item, sizeof(item));
+	memcpy(w->at + sizeof(item), &full, sizeof(full));
+	memcpy(w->at + sizeof(item) + sizeof(full), v->s, len);
+	w->at += sizeof(item) + sizeof(full) + len;
+	return true;
+}
+
+static bool
+write_scalar(struct writer *w, const struct pyaudit_value *v)
+{
+	pyaudit_le64 number;
+	uint64_t bits;
+	uint8_t truth;
+
+	switch (v->type) {
+	case PYAUDIT_TAG_BOOL:
+		truth = v->i != 0;
+		return write_item(w, v->type, &truth, 1);
+	case PYAUDIT_TAG_INT:
+		number = pyaudit_le64_of((uint64_t)v->i);
+		return write_item(w, v->type, &number, sizeof(number));
+	case PYAUDIT_TAG_FLOAT:
+		memcpy(&bits, &v->f, sizeof(bits));
+		number = pyaudit_le64_of(bits);
+		return write_item(w, v->type, &number, sizeof(number));
+	case PYAUDIT_TAG_STR:
+	case PYAUDIT_TAG_BYTES:
+	case PYAUDIT_TAG_OBJECT:
+	case PYAUDIT_TAG_CODE:
+		return write_text(w, v->type, v);
+	case PYAUDIT_TAG_BIGINT:
+		return write_item(w, v->type, NULL, 0);
+	default:
+		return write_item(w, PYAUDIT_TAG_NONE, NULL, 0);
+	}
+}
+
+static bool
+write_list(struct writer *w, const struct pyaudit_value *v)
+{
+	struct {
+		pyaudit_le16 count;
+		pyaudit_le32 full;
+	} body = {.full = pyaudit_le32_of(v->full_len)};
+	uint8_t *count_at = w->at + sizeof(struct pyaudit_item);
+	uint16_t n = 0;
+
+	static_assert(sizeof(body) == 6, "list item size");
+	if (!write_item(w, PYAUDIT_TAG_LIST, &body, sizeof(body)))
+		return false;
+	while (n < v->n_items && write_scalar(w, &v->items[n]))
+		n++;
+	if (n < v->full_len)
+		w->cut = true;
+	body.count = pyaudit_le16_of(n);
+	memcpy(count_at, &body.count, sizeof(body.count));
+	return true;
+}
+
+static void
+write_frame(struct writer *w, const struct pyaudit_origin *frame)
+{
+	pyaudit_le32 line = pyaudit_le32_of(frame->line);
+
+	(void)write_text(w, PYAUDIT_TAG_FILE, &frame->file);
+	if (pyaudit_value_is_text(&frame->function))
+		(void)write_text(w, PYAUDIT_TAG_FUNCTION, &frame->function);
+	if (pyaudit_value_is_text(&frame->module))
+		(void)write_text(w, PYAUDIT_TAG_MODULE, &frame->module);
+	(void)write_item(w, PYAUDIT_TAG_LINE, &line, sizeof(line));
+}
+
+static size_t
+frame_size(const struct pyaudit_origin *frame)
+{
+	return 4 * sizeof(struct pyaudit_item) + 3 * sizeof(pyaudit_le32) + sizeof(pyaudit_le32) +
+	       frame->file.len + frame->function.len + frame->module.len;
+}
+
+size_t
+pyaudit_record_encode(uint8_t out[PYAUDIT_RECORD_MAX], const struct pyaudit_event *event,
+		      const struct pyaudit_verdict *verdict, uint64_t generation, uint64_t time_ns,
+		      uint32_t pid, uint32_t tid)
+{
+	struct pyaudit_record head = {
+		.event = pyaudit_le16_of(event->id),
+		.layer = event->layer,
+		.action = verdict->action,
+		.time_ns = pyaudit_le64_of(time_ns),
+		.generation = pyaudit_le64_of(generation),
+		.pid = pyaudit_le32_of(pid),
+		.tid = pyaudit_le32_of(tid),
+	};
+	struct writer w = {out + sizeof(head), out + PYAUDIT_RECORD_MAX - RULES_ROOM - ORIGIN_ROOM,
+			   false};
+	unsigned n_frames = 0;
+
+	if (event->id == PYAUDIT_EV_OTHER) {
+		struct pyaudit_value name = pyaudit_value_text(event->name, event->name_len);
+
+		(void)write_text(&w, PYAUDIT_TAG_NAME, &name);
+	}
+	for (unsigned i = 0; i < event->n_args && i < PYAUDIT_ARGS_MAX; i++) {
+		const struct pyaudit_value *v = &event->args[i];
+		bool written = v->type == PYAUDIT_TAG_LIST ? write_list(&w, v) : write_scalar(&w, v);
+
+		if (!written)
+			break;
+		head.n_args++;
+	}
+	w.end += ORIGIN_ROOM;
+	while (n_frames < event->n_frames && n_frames < PYAUDIT_STACK_MAX) {
+		/* A frame is written whole or not at all; the last that fits may be cut. */
+		if (n_frames > 0 && frame_size(&event->frames[n_frames]) > (size_t)(w.end - w.at)) {
+			w.cut = true;
+			break;
+		}
+		write_frame(&w, &event->frames[n_frames]);
+		n_frames++;
+	}
+	w.end += RULES_ROOM;
+	if (verdict->n_hits > 0) {
+		pyaudit_le16 rules[PYAUDIT_HITS_MAX];
+		unsigned n = verdict->n_hits < PYAUDIT_HITS_MAX ? verdict->n_hits : PYAUDIT_HITS_MAX;
+
+		for (unsigned i = 0; i < n; i++)
+			rules[i] = pyaudit_le16_of(verdict->hits[i]);
+		(void)write_item(&w, PYAUDIT_TAG_RULES, rules, n * sizeof(rules[0]));
+	}
+	head.n_frames = (uint8_t)n_frames;
+	head.caller = event->caller < n_frames ? event->caller : 0;
+	head.flags = pyaudit_le16_of((uint16_t)((verdict->observed ? PYAUDIT_REC_OBSERVED : 0) |
+						(w.cut ? PYAUDIT_REC_CUT : 0)));
+	head.size = pyaudit_le32_of((uint32_t)(w.at - out));
+	memcpy(out, &head, sizeof(head));
+	return (size_t)(w.at - out);
+}
+
+struct reader {
+	const uint8_t *at, *end;
+};
+
+struct item {
+	uint8_t tag;
+	bool cut;
+	uint32_t full_len;
+	const uint8_t *bytes;
+	uint16_t len;
+};
+
+static bool
+read_item(struct reader *r, struct item *ret)
+{
+	struct pyaudit_item head;
+
+	if ((size_t)(r->end - r->at) < sizeof(head))
+		return false;
+	memcpy(&head, r->at, sizeof(head));
+	*ret = (struct item){.tag = head.tag,
+			     .cut = (head.flags & PYAUDIT_ITEM_CUT) != 0,
+			     .bytes = r->at + sizeof(head),
+			     .len = pyaudit_get16(head.length)};
+	if ((size_t)(r->end - ret->bytes) < ret->len)
+		return false;
+	r->at = ret->bytes + ret->len;
+	ret->full_len = ret->len;
+	if (ret->cut) {
+		pyaudit_le32 full;
+
+		if (ret->len < sizeof(full))
+			return false;
+		memcpy(&full, ret->bytes, sizeof(full));
+		ret->full_len = pyaudit_get32(full);
+		ret->bytes += sizeof(full);
+		ret->len = (uint16_t)(ret->len - sizeof(full));
+	}
+	return true;
+}
+
+static struct pyaudit_value
+text_of(const struct item *item, uint8_t type)
+{
+	struct pyaudit_value v = pyaudit_value_text((const char *)item->bytes, item->len);
+
+	v.type = type;
+	v.full_len = item->full_len;
+	v.flags = item->cut ? PYAUDIT_VALUE_CUT : 0;
+	return v;
+}
+
+static bool
+read_scalar(const struct item *item, struct pyaudit_value *ret)
+{
+	pyaudit_le64 number;
+	uint64_t bits;
+
+	*ret = (struct pyaudit_value){.type = item->tag};
+	switch (item->tag) {
+	case PYAUDIT_TAG_NONE:
+	case PYAUDIT_TAG_BIGINT:
+		return item->len == 0;
+	case PYAUDIT_TAG_BOOL:
+		if (item->len != 1)
+			return false;
+		ret->i = item->bytes[0] != 0;
+		return true;
+	case PYAUDIT_TAG_INT:
+	case PYAUDIT_TAG_FLOAT:
+		if (item->len != sizeof(number))
+			return false;
+		memcpy(&number, item->bytes, sizeof(number));
+		bits = pyaudit_get64(number);
+		if (item->tag == PYAUDIT_TAG_INT)
+			ret->i = (int64_t)bits;
+		else
+			memcpy(&ret->f, &bits, sizeof(bits));
+		return true;
+	case PYAUDIT_TAG_STR:
+	case PYAUDIT_TAG_BYTES:
+	case PYAUDIT_TAG_OBJECT:
+	case PYAUDIT_TAG_CODE:
+		*ret = text_of(item, item->tag);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool
+read_argument(struct reader *r, struct pyaudit_decoded *d, struct pyaudit_value *slot,
+	      unsigned *n_values)
+{
+	struct {
+		pyaudit_le16 count;
+		pyaudit_le32 full;
+	} body;
+	struct item item;
+	unsigned count;
+
+	if (!read_item(r, &item))
+		return false;
+	if (item.tag != PYAUDIT_TAG_LIST)
+		return read_scalar(&item, slot);
+	if (item.len != sizeof(body))
+		return false;
+	memcpy(&body, item.bytes, sizeof(body));
+	count = pyaudit_get16(body.count);
+	if (count > PYAUDIT_LIST_MAX || count > PYAUDIT_VALUES_MAX - *n_values)
+		return false;
+	*slot = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST,
+				       .n_items = (uint16_t)count,
+				       .full_len = pyaudit_get32(body.full),
+				       .items = &d->values[*n_values]};
+	if (slot->full_len > count)
+		slot->flags = PYAUDIT_VALUE_CUT;
+	for (unsigned i = 0; i < count; i++)
+		if (!read_item(r, &item) || !read_scalar(&item, &d->values[(*n_values)++]))
+			return false;
+	return true;
+}
+
+/* One item of the origin or the rules; unknown tags are a newer agent's and are skipped. */
+static bool
+read_tail_item(const struct item *item, struct pyaudit_decoded *d)
+{
+	struct pyaudit_origin *frame =
+		d->event.n_frames > 0 ? &d->frames[d->event.n_frames - 1] : NULL;
+	pyaudit_le32 line;
+	pyaudit_le16 rule;
+
+	switch (item->tag) {
+	case PYAUDIT_TAG_FILE:
+		if (d->event.n_frames == PYAUDIT_STACK_MAX)
+			return false;
+		d->frames[d->event.n_frames] = (struct pyaudit_origin){0};
+		d->frames[d->event.n_frames++].file = text_of(item, PYAUDIT_TAG_STR);
+		return true;
+	case PYAUDIT_TAG_FUNCTION:
+		if (frame == NULL)
+			return false;
+		frame->function = text_of(item, PYAUDIT_TAG_STR);
+		return true;
+	case PYAUDIT_TAG_MODULE:
+		if (frame == NULL)
+			return false;
+		frame->module = text_of(item, PYAUDIT_TAG_STR);
+		return true;
+	case PYAUDIT_TAG_LINE:
+		if (frame == NULL || item->len != sizeof(line))
+			return false;
+		memcpy(&line, item->bytes, sizeof(line));
+		frame->line = pyaudit_get32(line);
+		return true;
+	case PYAUDIT_TAG_RULES:
+		if (item->len % sizeof(rule) != 0 ||
+		    item->len / sizeof(rule) > PYAUDIT_HITS_MAX)
+			return false;
+		d->n_hits = (uint8_t)(item->len / sizeof(rule));
+		for (unsigned i = 0; i < d->n_hits; i++) {
+			memcpy(&rule, item->bytes + i * sizeof(rule), sizeof(rule));
+			d->hits[i] = pyaudit_get16(rule);
+		}
+		return true;
+	default:
+		return item->tag > PYAUDIT_TAG_RULES;
+	}
+}
+
+int
+pyaudit_record_decode(struct pyaudit_decoded *ret, const uint8_t *bytes, size_t size)
+{
+	struct reader r = {bytes, bytes + size};
+	struct pyaudit_record head;
+	unsigned n_values;
+	struct item item;
+
+	if (size < sizeof(head) || size > PYAUDIT_RECORD_MAX)
+		return -EBADMSG;
+	memcpy(&head, bytes, sizeof(head));
+	if (pyaudit_get32(head.size) != size || pyaudit_get16(head.event) >= PYAUDIT_N_EVENTS ||
+	    head.layer > PYAUDIT_LAYER_DAEMON || head.action > PYAUDIT_ACTION_KILL ||
+	    head.n_args > PYAUDIT_ARGS_MAX)
+		return -EBADMSG;
+	r.at += sizeof(head);
+
+	ret->action = head.action;
+	ret->flags = pyaudit_get16(head.flags);
+	ret->time_ns = pyaudit_get64(head.time_ns);
+	ret->generation = pyaudit_get64(head.generation);
+	ret->pid = pyaudit_get32(head.pid);
+	ret->tid = pyaudit_get32(head.tid);
+	ret->n_hits = 0;
+	ret->event = (struct pyaudit_event){
+		.id = pyaudit_get16(head.event),
+		.layer = head.layer,
+		.n_args = head.n_args,
+		.args = ret->values,
+		.frames = ret->frames,
+		.origin_asked = PYAUDIT_STACK_MAX,
+	};
+	if (ret->event.id == PYAUDIT_EV_OTHER) {
+		if (!read_item(&r, &item) || item.tag != PYAUDIT_TAG_NAME)
+			return -EBADMSG;
+		ret->event.name = (const char *)item.bytes;
+		ret->event.name_len = item.len;
+	} else {
+		ret->event.name = pyaudit_events[ret->event.id].name;
+		ret->event.name_len = (uint32_t)strlen(ret->event.name);
+	}
+	n_values = head.n_args; /* list elements stand behind all arguments */
+	for (unsigned i = 0; i < head.n_args; i++)
+		if (!read_argument(&r, ret, &ret->values[i], &n_values))
+			return -EBADMSG;
+	while (r.at < r.end)
+		if (!read_item(&r, &item) || !read_tail_item(&item, ret))
+			return -EBADMSG;
+	if (ret->event.n_frames != head.n_frames)
+		return -EBADMSG;
+	ret->event.caller = head.caller < head.n_frames ? head.caller : 0;
+	return 0;
+}

@@ -54,6 +54,8 @@ struct pyaudit_event {
 	 * PYAUDIT_STACK_MAX) and fills frames and n_frames. */
 	struct pyaudit_origin *frames; /* room for PYAUDIT_STACK_MAX */
 	uint8_t n_frames;
+	uint8_t caller; /* index of the caller: the innermost frame outside the standard library,
+			   so that subprocess.run names the line that called it; else frame 0 */
 	uint8_t origin_asked; /* largest number asked for so far */
 	void (*origin)(struct pyaudit_event *event, unsigned n_wanted);
 	void *origin_data;
@@ -107,6 +109,15 @@ pyaudit_value_is_text(const struct pyaudit_value *v)
  * scratch.
  */
 bool pyaudit_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value *ret);
+
+/* proc.c: what the arguments and the control group of a process say of it */
+
+/* The script of a Python process: a path, "-c", "-m module" (made in @buf) or "-" (standard
+ * input, no arguments). @argv is a LIST of texts. Absent (type 0) where it is not to be told. */
+struct pyaudit_value pyaudit_script_of(const struct pyaudit_value *argv, char *buf, size_t size);
+/* The systemd unit and the container id in a control group path; absent where there is none. */
+struct pyaudit_value pyaudit_unit_of(const struct pyaudit_value *cgroup);
+struct pyaudit_value pyaudit_container_of(const struct pyaudit_value *cgroup);
 
 /* codec.c */
 

@@ -1,1 +1,503 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fields of an event, normalised over the many events that do one kind of thing: six ways to start
+ * a program all give exec.path. The table of events says which argument holds what; this file
+ * makes the rest from it (exec.name from exec.path, url.host from url.full). Works on values alone,
+ * so agent, daemon and tools see the same.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "event.h"
+
+static const char *const shells[] = {"sh",  "bash", "dash", "ash",  "zsh", "ksh",
+				     "mksh", "csh",  "tcsh", "fish", "rbash"};
+
+static void *
+scratch_take(struct pyaudit_event *event, uint32_t size)
+{
+	uint32_t at = (event->scratch_len + 7) & ~7u;
+
+	if (event->scratch == NULL || at > event->scratch_size || size > event->scratch_size - at)
+		return NULL;
+	event->scratch_len = at + size;
+	return event->scratch + at;
+}
+
+static const struct pyaudit_source *
+source_of(const struct pyaudit_event *event, unsigned field)
+{
+	const struct pyaudit_source *source = pyaudit_events[event->id].sources;
+
+	for (unsigned i = 0; i < PYAUDIT_SOURCES_MAX && source[i].how != PYAUDIT_HOW_NONE; i++)
+		if (source[i].field == field)
+			return &source[i];
+	return NULL;
+}
+
+static const struct pyaudit_value *
+argument(const struct pyaudit_event *event, unsigned n)
+{
+	static const struct pyaudit_value absent;
+
+	return n < event->n_args ? &event->args[n] : &absent;
+}
+
+/* The value that the event's table row names for @field, where it is a plain argument. */
+static const struct pyaudit_value *
+plain(const struct pyaudit_event *event, unsigned field)
+{
+	static const struct pyaudit_value absent;
+	const struct pyaudit_source *source = source_of(event, field);
+	const struct pyaudit_value *v;
+
+	if (source == NULL)
+		return &absent;
+	v = argument(event, source->arg);
+	switch (source->how) {
+	case PYAUDIT_HOW_ARG:
+	case PYAUDIT_HOW_CODE:
+		return v;
+	case PYAUDIT_HOW_FIRST:
+		if (v->type == PYAUDIT_TAG_LIST && v->n_items > 0)
+			return &v->items[0];
+		return pyaudit_value_is_text(v) ? v : &absent;
+	default:
+		return &absent;
+	}
+}
+
+static bool
+give_text(const struct pyaudit_value *v, struct pyaudit_value *ret)
+{
+	if (!pyaudit_value_is_text(v))
+		return false;
+	*ret = *v;
+	return true;
+}
+
+static bool
+give_bool(bool holds, struct pyaudit_value *ret)
+{
+	*ret = (struct pyaudit_value){.type = PYAUDIT_TAG_BOOL, .i = holds};
+	return true;
+}
+
+static bool
+give_part(const char *s, size_t len, struct pyaudit_value *ret)
+{
+	*ret = pyaudit_value_text(s, len);
+	return true;
+}
+
+static bool
+give_last_component(const struct pyaudit_value *path, struct pyaudit_value *ret)
+{
+	size_t start = path->len;
+
+	while (start > 0 && path->s[start - 1] != '/')
+		start--;
+	return give_part(path->s + start, path->len - start, ret);
+}
+
+static bool
+text_is(const struct pyaudit_value *v, const char *s)
+{
+	return pyaudit_value_is_text(v) && v->len == strlen(s) && memcmp(v->s, s, v->len) == 0;
+}
+
+static bool
+runs_system_shell(const struct pyaudit_event *event)
+{
+	const struct pyaudit_source *source = source_of(event, PYAUDIT_F_EXEC_SHELL);
+
+	return source != NULL && source->how == PYAUDIT_HOW_SYSTEM;
+}
+
+static bool
+exec_path(const struct pyaudit_event *event, struct pyaudit_value *ret)
+{
+	if (runs_system_shell(event))
+		return give_part("/bin/sh", 7, ret);
+	return give_text(plain(event, PYAUDIT_F_EXEC_PATH), ret);
+}
+
+static bool
+exec_argv(struct pyaudit_event *event, struct pyaudit_value *ret)
+{
+	const struct pyaudit_value *argv;
+
+	if (runs_system_shell(event)) {
+		struct pyaudit_value *items = scratch_take(event, 3 * sizeof(*items));
+
+		if (items == NULL)
+			return false;
+		items[0] = pyaudit_value_text("sh", 2);
+		items[1] = pyaudit_value_text("-c", 2);
+		items[2] = *plain(event, PYAUDIT_F_EXEC_CMDLINE);
+		*ret = (struct pyaudit_value){
+			.type = PYAUDIT_TAG_LIST, .n_items = 3, .full_len = 3, .items = items};
+		return true;
+	}
+	argv = plain(event, PYAUDIT_F_EXEC_ARGV);
+	if (argv->type == PYAUDIT_TAG_LIST) {
+		*ret = *argv;
+		return true;
+	}
+	if (!pyaudit_value_is_text(argv))
+		return false;
+	*ret = (struct pyaudit_value){
+		.type = PYAUDIT_TAG_LIST, .n_items = 1, .full_len = 1, .items = argv};
+	return true;
+}
+
+static bool
+exec_cmdline(struct pyaudit_event *event, struct pyaudit_value *ret)
+{
+	struct pyaudit_value argv;
+	uint32_t len = 0, room;
+	char *joined;
+
+	if (runs_system_shell(event))
+		return give_text(plain(event, PYAUDIT_F_EXEC_CMDLINE), ret);
+	if (!exec_argv(event, &argv))
+		return false;
+	for (unsigned i = 0; i < argv.n_items; i++)
+		if (pyaudit_value_is_text(&argv.items[i]))
+			len += argv.items[i].len + 1;
+	room = len < PYAUDIT_TEXT_MAX ? len : PYAUDIT_TEXT_MAX;
+	joined = scratch_take(event, room);
+	if (joined == NULL)
+		return false;
+	*ret = pyaudit_value_text(joined, 0);
+	for (unsigned i = 0; i < argv.n_items; i++) {
+		const struct pyaudit_value *v = &argv.items[i];
+		uint32_t n = v->len;
+
+		if (!pyaudit_value_is_text(v))
+			continue;
+		if (ret->len > 0 && ret->len < room)
+			joined[ret->len++] = ' ';
+		if (n > room - ret->len)
+			n = room - ret->len;
+		memcpy(joined + ret->len, v->s, n);
+		ret->len += n;
+	}
+	ret->full_len = len > 0 ? len - 1 : 0;
+	if (ret->full_len > ret->len)
+		ret->flags = PYAUDIT_VALUE_CUT;
+	return true;
+}
+
+/* A shell that is handed a command: its name is a shell's and an option word before the first
+ * operand has a 'c' in it (sh -c, bash -lc). */
+static bool
+exec_shell(struct pyaudit_event *event, struct pyaudit_value *ret)
+{
+	struct pyaudit_value path, name, argv;
+	bool is_shell = false;
+
+	if (runs_system_shell(event))
+		return give_bool(true, ret);
+	if (!exec_path(event, &path) || !give_last_component(&path, &name))
+		return false;
+	for (unsigned i = 0; i < sizeof(shells) / sizeof(shells[0]); i++)
+		is_shell = is_shell || text_is(&name, shells[i]);
+	if (!is_shell || !exec_argv(event, &argv))
+		return give_bool(false, ret);
+	for (unsigned i = 1; i < argv.n_items; i++) {
+		const struct pyaudit_value *v = &argv.items[i];
+
+		if (!pyaudit_value_is_text(v) || v->len < 2 || v->s[0] != '-')
+			break;
+		if (v->s[1] != '-' && memchr(v->s, 'c', v->len) != NULL)
+			return give_bool(true, ret);
+	}
+	return give_bool(false, ret);
+}
+
+static bool
+file_write(const struct pyaudit_event *event, struct pyaudit_value *ret)
+{
+	const struct pyaudit_source *source = source_of(event, PYAUDIT_F_FILE_WRITE);
+	const struct pyaudit_value *mode, *flags;
+
+	if (source == NULL) {
+		if (source_of(event, PYAUDIT_F_FILE_PATH) == NULL)
+			return false;
+		return give_bool(false, ret);
+	}
+	if (source->how == PYAUDIT_HOW_TRUE)
+		return give_bool(true, ret);
+	mode = argument(event, source->arg);
+	flags = argument(event, source->arg + 1u);
+	if (pyaudit_value_is_text(mode))
+		for (uint32_t i = 0; i < mode->len; i++)
+			if (strchr("wax+", mode->s[i]) != NULL && mode->s[i] != '\0')
+				return give_bool(true, ret);
+	if (flags->type == PYAUDIT_TAG_INT)
+		return give_bool((flags->i & (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND)) != 0,
+				 ret);
+	return give_bool(false, ret);
+}
+
+/* The address argument of socket events: a tuple (host, port[, flow, scope]) or a Unix path. */
+static const struct pyaudit_value *
+address(const struct pyaudit_event *event)
+{
+	const struct pyaudit_source *source = source_of(event, PYAUDIT_F_NET_HOST);
+
+	if (source == NULL || source->how != PYAUDIT_HOW_ADDRESS)
+		return NULL;
+	return argument(event, source->arg);
+}
+
+static bool
+net_host(const struct pyaudit_event *event, struct pyaudit_value *ret)
+{
+	const struct pyaudit_value *a = address(event);
+
+	if (a == NULL)
+		return give_text(plain(event, PYAUDIT_F_NET_HOST), ret);
+	return a->type == PYAUDIT_TAG_LIST && a->n_items >= 2 && give_text(&a->items[0], ret);
+}
+
+static bool
+net_ip(const struct pyaudit_event *event, struct pyaudit_value *ret)
+{
+	unsigned n_dots = 0, n_colons = 0;
+	uint32_t len;
+
+	if (!net_host(event, ret) || ret->len == 0)
+		return false;
+	for (len = 0; len < ret->len && ret->s[len] != '%'; len++) {
+		char c = ret->s[len];
+
+		n_dots += c == '.';
+		n_colons += c == ':';
+		if (strchr("0123456789abcdefABCDEF.:", c) == NULL || c == '\0')
+			return false;
+	}
+	ret->len = ret->full_len = len; /* without an interface: fe80::1%eth0 */
+	return n_colons >= 2 || (n_colons == 0 && n_dots == 3);
+}
+
+static bool
+net_port(const struct pyaudit_event *event, struct pyaudit_value *ret)
+{
+	const struct pyaudit_value *a = address(event);
+	const struct pyaudit_value *port;
+	int64_t number = 0;
+
+	if (a != NULL) {
+		if (a->type != PYAUDIT_TAG_LIST || a->n_items < 2 ||
+		    !pyaudit_value_is_text(&a->items[0]))
+			return false;
+		port = &a->items[1];
+	} else {
+		port = plain(event, PYAUDIT_F_NET_PORT);
+	}
+	if (port->type == PYAUDIT_TAG_INT) {
+		*ret = *port;
+		return true;
+	}
+	if (!pyaudit_value_is_text(port) || port->len == 0 || port->len > 5)
+		return false;
+	for (uint32_t i = 0; i < port->len; i++) {
+		if (port->s[i] < '0' || port->s[i] > '9')
+			return false;
+		number = number * 10 + (port->s[i] - '0');
+	}
+	*ret = pyaudit_value_int(number);
+	return true;
+}
+
+static bool
+net_family(const struct pyaudit_event *event, struct pyaudit_value *ret)
+{
+	const struct pyaudit_value *a = address(event);
+
+	if (a == NULL)
+		return false;
+	if (pyaudit_value_is_text(a))
+		return give_part("unix", 4, ret);
+	if (a->type != PYAUDIT_TAG_LIST || a->n_items < 2 || !pyaudit_value_is_text(&a->items[0]))
+		return false;
+	if (a->full_len == 2)
+		return give_part("inet", 4, ret);
+	return a->full_len == 4 && give_part("inet6", 5, ret);
+}
+
+static bool
+net_path(const struct pyaudit_event *event, struct pyaudit_value *ret)
+{
+	const struct pyaudit_value *a = address(event);
+
+	return a != NULL && give_text(a, ret);
+}
+
+/* scheme://[user@]host[:port][/path][?query][#fragment]; the host of [v6] is without brackets. */
+static bool
+url_part(const struct pyaudit_event *event, unsigned field, struct pyaudit_value *ret)
+{
+	const struct pyaudit_value *url = plain(event, PYAUDIT_F_URL_FULL);
+	const char *s, *end, *colon, *host, *host_end, *at;
+
+	if (!pyaudit_value_is_text(url))
+		return false;
+	s = url->s;
+	end = s + url->len;
+	colon = memchr(s, ':', url->len);
+	if (colon == NULL)
+		return false;
+	if (field == PYAUDIT_F_URL_SCHEME)
+		return give_part(s, (size_t)(colon - s), ret);
+	if (end - colon < 3 || colon[1] != '/' || colon[2] != '/')
+		return false;
+	host = colon + 3;
+	for (host_end = host; host_end < end && strchr("/?#", *host_end) == NULL;)
+		host_end++;
+	if (field == PYAUDIT_F_URL_PATH) {
+		const char *path_end = host_end;
+
+		while (path_end < end && *path_end != '?' && *path_end != '#')
+			path_end++;
+		return give_part(host_end, (size_t)(path_end - host_end), ret);
+	}
+	at = memrchr(host, '@', (size_t)(host_end - host));
+	if (at != NULL)
+		host = at + 1;
+	if (host < host_end && *host == '[') {
+		const char *close = memchr(host, ']', (size_t)(host_end - host));
+
+		if (close != NULL)
+			return give_part(host + 1, (size_t)(close - host - 1), ret);
+	}
+	colon = memchr(host, ':', (size_t)(host_end - host));
+	return give_part(host, (size_t)((colon != NULL ? colon : host_end) - host), ret);
+}
+
+static bool
+numbered_argument(struct pyaudit_event *event, unsigned n, struct pyaudit_value *ret)
+{
+	const struct pyaudit_value *v = argument(event, n);
+	char *text;
+
+	if (v->type != PYAUDIT_TAG_INT)
+		return give_text(v, ret);
+	text = scratch_take(event, 24);
+	if (text == NULL)
+		return false;
+	return give_part(text, (size_t)snprintf(text, 24, "%lld", (long long)v->i), ret);
+}
+
+static const struct pyaudit_value *
+origin_part(const struct pyaudit_origin *frame, unsigned field)
+{
+	switch (field) {
+	case PYAUDIT_F_CALLER_FILE:
+	case PYAUDIT_F_STACK_FILE:
+		return &frame->file;
+	case PYAUDIT_F_CALLER_FUNCTION:
+	case PYAUDIT_F_STACK_FUNCTION:
+		return &frame->function;
+	default:
+		return &frame->module;
+	}
+}
+
+static bool
+caller_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value *ret)
+{
+	const struct pyaudit_origin *frame;
+
+	pyaudit_event_need_frames(event, 1);
+	if (event->caller >= event->n_frames)
+		return false;
+	frame = &event->frames[event->caller];
+	if (field != PYAUDIT_F_CALLER_LINE)
+		return give_text(origin_part(frame, field), ret);
+	*ret = pyaudit_value_int(frame->line);
+	return true;
+}
+
+static bool
+stack_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value *ret)
+{
+	struct pyaudit_value *items;
+
+	pyaudit_event_need_frames(event, PYAUDIT_STACK_MAX);
+	items = scratch_take(event, event->n_frames * (uint32_t)sizeof(*items));
+	if (items == NULL || event->n_frames == 0)
+		return false;
+	*ret = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST, .items = items};
+	for (unsigned i = 0; i < event->n_frames; i++)
+		if (give_text(origin_part(&event->frames[i], field), &items[ret->n_items]))
+			ret->n_items++;
+	ret->full_len = ret->n_items;
+	return ret->n_items > 0;
+}
+
+bool
+pyaudit_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value *ret)
+{
+	static const char *const layers[] = {"audit", "libc", "daemon"};
+	const struct pyaudit_value *v;
+	struct pyaudit_value path;
+
+	switch (field) {
+	case PYAUDIT_F_EVENT:
+		return give_part(event->name, event->name_len, ret);
+	case PYAUDIT_F_LAYER:
+		return event->layer <= PYAUDIT_LAYER_DAEMON &&
+		       give_part(layers[event->layer], strlen(layers[event->layer]), ret);
+	case PYAUDIT_F_EXEC_PATH:
+		return exec_path(event, ret);
+	case PYAUDIT_F_EXEC_NAME:
+		return exec_path(event, &path) && give_last_component(&path, ret);
+	case PYAUDIT_F_EXEC_ARGV:
+		return exec_argv(event, ret);
+	case PYAUDIT_F_EXEC_CMDLINE:
+		return exec_cmdline(event, ret);
+	case PYAUDIT_F_EXEC_SHELL:
+		return exec_shell(event, ret);
+	case PYAUDIT_F_FILE_NAME:
+		return give_text(plain(event, PYAUDIT_F_FILE_PATH), &path) &&
+		       give_last_component(&path, ret);
+	case PYAUDIT_F_FILE_WRITE:
+		return file_write(event, ret);
+	case PYAUDIT_F_FILE_FD:
+		v = plain(event, PYAUDIT_F_FILE_PATH);
+		if (v->type == PYAUDIT_TAG_INT)
+			*ret = *v;
+		return v->type == PYAUDIT_TAG_INT;
+	case PYAUDIT_F_NET_HOST:
+		return net_host(event, ret);
+	case PYAUDIT_F_NET_IP:
+		return net_ip(event, ret);
+	case PYAUDIT_F_NET_PORT:
+		return net_port(event, ret);
+	case PYAUDIT_F_NET_FAMILY:
+		return net_family(event, ret);
+	case PYAUDIT_F_NET_PATH:
+		return net_path(event, ret);
+	case PYAUDIT_F_URL_SCHEME:
+	case PYAUDIT_F_URL_HOST:
+	case PYAUDIT_F_URL_PATH:
+		return url_part(event, field, ret);
+	case PYAUDIT_F_CALLER_FILE:
+	case PYAUDIT_F_CALLER_LINE:
+	case PYAUDIT_F_CALLER_FUNCTION:
+	case PYAUDIT_F_CALLER_MODULE:
+		return caller_field(event, field, ret);
+	case PYAUDIT_F_STACK_FILE:
+	case PYAUDIT_F_STACK_FUNCTION:
+	case PYAUDIT_F_STACK_MODULE:
+		return stack_field(event, field, ret);
+	default:
+		if (field >= PYAUDIT_F_ARG0 && field <= PYAUDIT_F_ARG7)
+			return numbered_argument(event, field - PYAUDIT_F_ARG0, ret);
+		return give_text(plain(event, field), ret);
+	}
+}

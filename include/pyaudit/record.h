@@ -69,7 +69,8 @@ struct pyaudit_record {
 	pyaudit_le16 flags;
 	uint8_t n_args;
 	uint8_t n_frames;
-	pyaudit_le32 reserved;
+	uint8_t caller; /* frame that raised the event as people see it: see event.h */
+	uint8_t reserved[3];
 };
 static_assert(sizeof(struct pyaudit_record) == 40, "record head size");
 
