@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Checks that no compiler makes: lint.py headers|help|events|symbols|paths|includes
+
+PYAUDIT_BUILD names the build tree, CC the compiler. Exit status 1 with one line for each finding,
+77 where the check cannot be made.
+"""
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("PYAUDIT_BUILD", ROOT / "build/release"))
+SKIPPED = 77
+
+
+def text(path):
+    return path.read_text(encoding="utf-8")
+
+
+def tracked():
+    """Files of the project: those of git where there is one, otherwise all but what was built."""
+    git = subprocess.run(["git", "-C", ROOT, "-c", "safe.directory=*", "ls-files", "-z", "-c", "-o",
+                          "--exclude-standard"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    if git.returncode == 0:
+        names = git.stdout.decode().split("\0")
+    else:
+        names = [str(p.relative_to(ROOT)) for p in ROOT.rglob("*")]
+    return [ROOT / n for n in names
+            if n and (ROOT / n).is_file() and n.split("/")[0] not in ("build", ".git")]
+
+
+def lint_headers():
+    """Every header compiles alone, twice in a row."""
+    compiler = shlex.split(os.environ.get("CC") or "cc")
+    headers = [h for folder in ("include/pyaudit", "agent", "daemon") for h in (ROOT / folder).rglob("*.h")]
+    cflags = subprocess.run(["pkg-config", "--cflags", "libevent_core", "libcjson"],
+                            stdout=subprocess.PIPE).stdout.decode().split()
+    for header in sorted(headers):
+        source = '#include "%s"\n#include "%s"\n' % (header, header)
+        done = subprocess.run(
+            compiler + ["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-fsyntax-only",
+                        "-I", str(ROOT / "include"), "-I", str(ROOT / "agent"),
+                        "-I", str(ROOT / "daemon/lib"), "-I", str(ROOT / "daemon")]
+            + cflags + ["-x", "c", "-"],
+            input=source.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode:
+            yield "%s does not compile alone:\n%s" % (header.relative_to(ROOT), done.stdout.decode())
+
+
+def options_of(words):
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", words))
+
+
+def plain(roff):
+    """A man page's text as far as options go."""
+    return roff.replace("\\-", "-").replace("\\fB", "").replace("\\fI", "").replace("\\fR", "")
+
+
+def lint_help():
+    """Every option that --help names is in the man page, and every one there is in --help."""
+    for program, page, commands in (("sbin/pyauditd", "pyauditd.8", ()),
+                                    ("bin/pyauditctl", "pyauditctl.1",
+                                     ("run", "tail", "status", "rules"))):
+        path, man = BUILD / program, ROOT / "docs/man" / page
+        if not man.exists():
+            yield "docs/man/%s is missing" % page
+            continue
+        said = set()
+        for arguments in [["--help"]] + [[c, "--help"] for c in commands]:
+            done = subprocess.run([str(path)] + arguments, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
+            if done.returncode:
+                yield "%s %s: exit status %d" % (program, " ".join(arguments), done.returncode)
+            said |= options_of(done.stdout.decode())
+        # Options of programs that serve as examples do not count.
+        written = options_of("\n".join(line for line in plain(text(man)).splitlines()
+                                       if not line.startswith((".EX", "  "))))
+        for option in sorted(said - written):
+            yield "%s: --help has %s, the man page has not" % (page, option)
+        for option in sorted(written - said):
+            yield "%s: the man page has %s, --help has not" % (page, option)
+
+
+def lint_events():
+    """Events, classes and fields that documents and shipped rules name exist in the tables, and
+    the documents' tables have every row."""
+    table = text(ROOT / "include/pyaudit/events.def")
+    events = re.findall(r'^PYAUDIT_EVENT\(\w+, "([^"]+)"', table, re.M)
+    fields = re.findall(r'^PYAUDIT_FIELD\(\w+, "([^"]+)"', text(ROOT / "include/pyaudit/fields.def"), re.M)
+    for names, what in ((events, "event"), (fields, "field")):
+        for name in sorted({n for n in names if names.count(n) > 1}):
+            yield "%s %s stands in its table twice" % (what, name)
+    rules_page = ROOT / "docs/man/pyaudit-rules.5"
+    if rules_page.exists():
+        page = plain(text(rules_page))
+        for field in fields:
+            shown = re.sub(r"arg\[\d\]", "arg[", field)
+            if shown not in page:
+                yield "pyaudit-rules.5 does not name the field %s" % field
+        for name in sorted(set(re.findall(r"@[a-z]+", page))):
+            if name[1:].upper() not in table:
+                yield "pyaudit-rules.5 names the class %s, which is in no table" % name
+    for page in sorted((ROOT / "docs").glob("*EVENTS*.md")):
+        rows = re.findall(r"^\|\s*`([\w./]+)`", text(page), re.M)
+        for name in sorted(set(rows) ^ set(events)):
+            yield "%s: %s stands on one side only" % (page.name, name)
+
+
+def lint_symbols():
+    """The agent exports nothing: it is a guest in other programs' name space."""
+    found = list(BUILD.glob("lib*/**/libpyaudit-agent.so"))
+    if not found:
+        yield "no agent below %s" % BUILD
+    for agent in found:
+        done = subprocess.run(["nm", "-D", "--defined-only", str(agent)], stdout=subprocess.PIPE, check=True)
+        for line in done.stdout.decode().splitlines():
+            symbol = line.split()[-1]
+            if symbol not in INTERPOSED and not line.split()[-2:-1] == ["A"]:
+                yield "%s exports %s" % (agent.name, symbol)
+        need = subprocess.run(["readelf", "-d", str(agent)], stdout=subprocess.PIPE, check=True)
+        for library in re.findall(r"NEEDED.*\[([^]]+)\]", need.stdout.decode()):
+            if not re.match(r"(libc\.so|ld-linux|libdl\.so|libpthread\.so)", library):
+                yield "%s needs %s; it may need nothing but libc" % (agent.name, library)
+
+
+# libc functions that the agent stands in for; agent.map names the same.
+INTERPOSED = set()
+_map = ROOT / "agent/agent.map"
+if _map.exists():
+    _global = re.search(r"global:(.*?)(local:|\})", text(_map), re.S)
+    if _global:
+        INTERPOSED = set(re.findall(r"\b([A-Za-z_]\w*);", _global.group(1)))
+
+
+def lint_paths():
+    """No file names a place that only one machine has."""
+    places = re.compile(r"(?<![\w.])/(?:home|Users|root|work|workspace|mnt|opt)/[A-Za-z0-9_]")
+    # Container.sh makes these places itself; tests and rules speak of them as examples.
+    allowed = re.compile(r"^(tests/|config/|docs/|README|packaging/example)")
+    for path in tracked():
+        name = str(path.relative_to(ROOT))
+        if name == "tests/lint/lint.py":
+            continue
+        try:
+            content = text(path)
+        except UnicodeDecodeError:
+            continue
+        for number, line in enumerate(content.splitlines(), 1):
+            if re.search(r"(?<![\w.])/work/", line) or \
+                    (places.search(line) and not allowed.match(name)):
+                yield "%s:%d: names a machine's own place: %s" % (name, number, line.strip()[:80])
+
+
+def lint_includes():
+    """Includes point one way, and no file wants Python.h."""
+    rules = ((r"agent/.*\.[ch]$", r'#include "(daemon|lib)/|#include <(event2|cjson|systemd)'),
+             (r"include/pyaudit/.*\.h$", r'#include "(?!pyaudit/)|#include <(event2|cjson|systemd)'),
+             (r"daemon/lib/.*\.[ch]$", r"#include <event2"),
+             (r".*\.[ch]$", r"#include\s+[<\"]Python\.h"))
+    for path in tracked():
+        name = str(path.relative_to(ROOT))
+        for where, unwanted in rules:
+            if re.match(where, name):
+                for number, line in enumerate(text(path).splitlines(), 1):
+                    if re.search(unwanted, line):
+                        yield "%s:%d: %s" % (name, number, line.strip())
+        if path.suffix in (".c", ".h", ".def") or name.endswith("CMakeLists.txt"):
+            if "SPDX-License-Identifier: Apache-2.0" not in text(path)[:200]:
+                yield "%s: no SPDX line at its head" % name
+
+
+def main():
+    check = globals().get("lint_" + (sys.argv[1] if len(sys.argv) == 2 else ""))
+    if check is None:
+        print(__doc__)
+        return 2
+    findings = list(check())
+    for finding in findings:
+        print(finding)
+    print("lint %s: %d findings" % (sys.argv[1], len(findings)))
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
