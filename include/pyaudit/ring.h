@@ -91,7 +91,8 @@ struct pyaudit_ring {
 	_Atomic uint64_t beat_ns;    /* CLOCK_MONOTONIC of the last drain; 0: never attached */
 	_Atomic uint32_t asleep;     /* 1: send WAKE after the next record; the agent swaps it to 0 */
 	_Atomic uint32_t paused;     /* 1: the agent lets every event pass, unrecorded */
-	uint8_t reserved1[24];
+	_Atomic uint64_t n_told[PYAUDIT_N_LANES]; /* of n_lost, reported: for the next daemon */
+	uint8_t reserved1[8];
 
 	/* Written by the agent's threads. */
 	_Alignas(64) _Atomic uint64_t head[PYAUDIT_N_LANES];
