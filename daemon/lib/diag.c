@@ -1,1 +1,141 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Collects mistakes. A mistake that cannot be stored (no memory, too many) is still counted, so
+ * that a run with mistakes never looks clean.
+ */
+#include "diag.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+
+void
+diag_init(struct diag *diag)
+{
+	*diag = (struct diag){0};
+}
+
+void
+diag_fini(struct diag *diag)
+{
+	for (size_t i = 0; i < diag->n_entries; i++) {
+		free(diag->entries[i].file);
+		free(diag->entries[i].message);
+	}
+	free(diag->entries);
+	*diag = (struct diag){0};
+}
+
+void
+diag_add(struct diag *diag, enum diag_level level, const char *file, unsigned line,
+	 unsigned column, const char *format, ...)
+{
+	CLEANUP(freep) char *message = NULL;
+	CLEANUP(freep) char *name = NULL;
+	struct diag_entry *entries;
+	va_list ap;
+	int r;
+
+	if (level == DIAG_ERROR)
+		diag->n_errors++;
+	else
+		diag->n_warnings++;
+	if (diag->n_entries >= DIAG_MAX)
+		return;
+
+	va_start(ap, format);
+	r = vasprintf(&message, format, ap);
+	va_end(ap);
+	if (r < 0) {
+		message = NULL;
+		return;
+	}
+	name = strdup(file != NULL ? file : "");
+	if (name == NULL)
+		return;
+	/* Grown by one: there are few, and never more than DIAG_MAX. */
+	entries = realloc(diag->entries, (diag->n_entries + 1) * sizeof(*entries));
+	if (entries == NULL)
+		return;
+	diag->entries = entries;
+	entries[diag->n_entries++] = (struct diag_entry){
+		.level = level,
+		.file = TAKE_PTR(name),
+		.line = line,
+		.column = column,
+		.message = TAKE_PTR(message),
+	};
+}
+
+static int
+compare_entries(const void *a, const void *b)
+{
+	const struct diag_entry *x = *(const struct diag_entry *const *)a;
+	const struct diag_entry *y = *(const struct diag_entry *const *)b;
+	int r = strcmp(x->file, y->file);
+
+	if (r != 0)
+		return r;
+	if (x->line != y->line)
+		return x->line < y->line ? -1 : 1;
+	if (x->column != y->column)
+		return x->column < y->column ? -1 : 1;
+	/* Entries of one place keep their order: the array they point into is in that order. */
+	return (x > y) - (x < y);
+}
+
+/* Text of a rule file stands in messages: what could steer a terminal is shown as \xNN. */
+static void
+print_escaped(const char *text, FILE *out)
+{
+	const unsigned char *p = (const unsigned char *)text;
+
+	for (; *p != '\0'; p++) {
+		bool c1 = *p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
+		/* U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069: they reorder a line */
+		bool bidi = *p == 0xe2 && ((p[1] == 0x80 && (p[2] == 0x8e || p[2] == 0x8f ||
+							     (p[2] >= 0xa8 && p[2] <= 0xae))) ||
+					   (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9));
+
+		if (*p < 0x20 || *p == 0x7f || c1 || bidi)
+			(void)fprintf(out, "\\x%02x", *p);
+		else
+			(void)fputc(*p, out);
+	}
+}
+
+static void
+print_entry(const struct diag_entry *entry, FILE *out)
+{
+	if (entry->file[0] != '\0') {
+		print_escaped(entry->file, out);
+		if (entry->line > 0)
+			(void)fprintf(out, ":%u:%u", entry->line, entry->column);
+		(void)fputs(": ", out);
+	}
+	if (entry->level == DIAG_WARNING)
+		(void)fputs("warning: ", out);
+	print_escaped(entry->message, out);
+	(void)fputc('\n', out);
+}
+
+void
+diag_print(const struct diag *diag, FILE *out)
+{
+	CLEANUP(freep) const struct diag_entry **sorted = NULL;
+	size_t n_left = diag->n_errors + diag->n_warnings - diag->n_entries;
+
+	if (diag->n_entries > 0)
+		sorted = calloc(diag->n_entries, sizeof(*sorted));
+	for (size_t i = 0; sorted != NULL && i < diag->n_entries; i++)
+		sorted[i] = &diag->entries[i];
+	if (sorted != NULL)
+		qsort(sorted, diag->n_entries, sizeof(*sorted), compare_entries);
+
+	for (size_t i = 0; i < diag->n_entries; i++)
+		print_entry(sorted != NULL ? sorted[i] : &diag->entries[i], out);
+	if (n_left > 0)
+		(void)fprintf(out, "%zu more not shown\n", n_left);
+}

@@ -115,6 +115,9 @@ int rules_load(struct rule_set **ret_set, const char *const *paths, size_t n_pat
 /* The same from memory; for tests, fuzzers and filters. */
 int rules_parse(struct rule_set **ret_set, const char *name, const char *text, size_t len,
 		struct diag *diag);
+/* The same with the clock passed in, in seconds since 1970: exceptions expire by it. */
+int rules_parse_at(struct rule_set **ret_set, const char *name, const char *text, size_t len,
+		   int64_t now, struct diag *diag);
 /* A condition alone (filters of tail): fields of every scope are allowed. */
 int rules_parse_filter(struct expr **ret_expr, const char *text, struct diag *diag);
 void rules_free(struct rule_set *set);
