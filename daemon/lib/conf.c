@@ -1,1 +1,346 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "conf.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "log.h"
+#include "pyaudit/events.h"
+#include "pyaudit/wire.h"
+
+/* A setter returns NULL, or what is wrong with the value. */
+typedef const char *conf_setter(struct conf *conf, void *target, const char *value);
+
+struct conf_key {
+	const char *name;
+	conf_setter *set;
+	size_t offset;
+	uint64_t min, max; /* numbers */
+};
+
+static const char out_of_memory[] = "out of memory";
+
+static const char *
+set_text(struct conf *conf, void *target, const char *value)
+{
+	char **text = target, *copy;
+
+	(void)conf;
+	if (value[0] == 0)
+		return "a value is missing";
+	copy = strdup(value);
+	if (copy == NULL)
+		return out_of_memory;
+	free(*text);
+	*text = copy;
+	return NULL;
+}
+
+static const char *
+set_rules(struct conf *conf, void *target, const char *value)
+{
+	if (conf->n_rules == CONF_RULES_MAX)
+		return "too many paths of rules, at most 64";
+	(void)target;
+	conf->rules[conf->n_rules] = NULL;
+	if (set_text(conf, &conf->rules[conf->n_rules], value) != NULL)
+		return value[0] == 0 ? "a value is missing" : out_of_memory;
+	conf->n_rules++;
+	return NULL;
+}
+
+static const char *
+set_bool(struct conf *conf, void *target, const char *value)
+{
+	bool *truth = target;
+
+	(void)conf;
+	if (strcmp(value, "yes") == 0 || strcmp(value, "true") == 0 || strcmp(value, "on") == 0)
+		*truth = true;
+	else if (strcmp(value, "no") == 0 || strcmp(value, "false") == 0 ||
+		 strcmp(value, "off") == 0)
+		*truth = false;
+	else
+		return "expected yes or no";
+	return NULL;
+}
+
+static const char *
+set_record(struct conf *conf, void *target, const char *value)
+{
+	uint16_t classes = 0;
+	bool all = false;
+
+	(void)target;
+	while (*value != 0) {
+		size_t len = strcspn(value, ", \t");
+		uint16_t class;
+
+		if (len == 0) {
+			value++;
+			continue;
+		}
+		if ((len == 3 && strncmp(value, "all", 3) == 0) ||
+		    (len == 4 && strncmp(value, "@all", 4) == 0)) {
+			all = true;
+		} else if (len != 4 || strncmp(value, "none", 4) != 0) {
+			class = pyaudit_class_by_name(value, len);
+			if (class == 0)
+				return "expected classes such as exec, file, network, or all, or none";
+			classes |= class;
+		}
+		value += len;
+	}
+	conf->record = classes;
+	conf->record_all = all;
+	return NULL;
+}
+
+static const char *
+set_level(struct conf *conf, void *target, const char *value)
+{
+	int level = log_level_by_name(value);
+
+	(void)conf;
+	if (level < 0)
+		return "expected error, warning, notice, info or debug";
+	*(int *)target = level;
+	return NULL;
+}
+
+/* A number with K, M or G behind it; bounds are checked by the caller. */
+static const char *
+parse_number(const char *value, uint64_t *ret)
+{
+	unsigned long long n;
+	unsigned shift = 0;
+	char *end;
+
+	if (value[0] < '0' || value[0] > '9')
+		return "expected a number";
+	errno = 0;
+	n = strtoull(value, &end, 10);
+	if (*end == 'K' || *end == 'M' || *end == 'G')
+		shift = *end == 'K' ? 10 : *end == 'M' ? 20 : 30;
+	if (errno != 0 || end[shift != 0] != 0)
+		return "expected a number";
+	if (n > UINT64_MAX >> shift)
+		return "out of range";
+	*ret = n << shift;
+	return NULL;
+}
+
+static const char *
+set_size(struct conf *conf, void *target, const char *value)
+{
+	uint64_t n = 0;
+	const char *wrong = parse_number(value, &n);
+
+	(void)conf;
+	if (wrong == NULL)
+		*(size_t *)target = (size_t)n;
+	return wrong;
+}
+
+static const char *
+set_count(struct conf *conf, void *target, const char *value)
+{
+	uint64_t n = 0;
+	const char *wrong = parse_number(value, &n);
+
+	(void)conf;
+	if (wrong == NULL)
+		*(unsigned *)target = (unsigned)n;
+	return wrong;
+}
+
+static const struct conf_key keys[] = {
+	{"dir", set_text, offsetof(struct conf, dir), 0, 0},
+	{"rules", set_rules, 0, 0, 0},
+	{"default_rules", set_bool, offsetof(struct conf, default_rules), 0, 0},
+	{"observe", set_bool, offsetof(struct conf, observe), 0, 0},
+	{"record", set_record, 0, 0, 0},
+	{"ndjson", set_text, offsetof(struct conf, ndjson), 0, 0},
+	{"journal", set_bool, offsetof(struct conf, journal), 0, 0},
+	{"log_level", set_level, offsetof(struct conf, log_level), 0, 0},
+	{"memory", set_size, offsetof(struct conf, memory), 0, 1 << 30},
+	{"sink_queue", set_size, offsetof(struct conf, sink_queue), 65536, 1 << 30},
+	{"client_buffer", set_size, offsetof(struct conf, client_buffer), 65536, 1 << 30},
+	{"max_agents", set_count, offsetof(struct conf, max_agents), 1, 1000000},
+	{"max_clients", set_count, offsetof(struct conf, max_clients), 1, 4096},
+	{"drain_ms", set_count, offsetof(struct conf, drain_ms), 1, 1000},
+	{"idle_ms", set_count, offsetof(struct conf, idle_ms), 1, 60000},
+};
+
+#define N_KEYS (sizeof(keys) / sizeof(keys[0]))
+
+int
+conf_init(struct conf *conf)
+{
+	*conf = (struct conf){
+		.dir = strdup(PYAUDIT_DIR_DEFAULT),
+		.default_rules = true,
+		.journal = true,
+		.log_level = LOG_LEVEL_INFO,
+		.memory = 8 << 20,
+		.sink_queue = 16 << 20,
+		.client_buffer = 4 << 20,
+		.max_agents = 16384,
+		.max_clients = 64,
+		.drain_ms = 3,
+		.idle_ms = 50,
+	};
+	return conf->dir != NULL ? 0 : -ENOMEM;
+}
+
+void
+conf_fini(struct conf *conf)
+{
+	free(conf->dir);
+	for (size_t i = 0; i < conf->n_rules; i++)
+		free(conf->rules[i]);
+	free(conf->ndjson);
+	*conf = (struct conf){0};
+}
+
+int
+conf_set(struct conf *conf, const char *key, const char *value, struct diag *diag,
+	 const char *file, unsigned line, unsigned column)
+{
+	for (size_t i = 0; i < N_KEYS; i++) {
+		const struct conf_key *k = &keys[i];
+		const char *wrong = NULL;
+		uint64_t n;
+
+		if (strcmp(k->name, key) != 0)
+			continue;
+		if (k->max > 0) {
+			wrong = parse_number(value, &n);
+			if (wrong == NULL && (n < k->min || n > k->max)) {
+				diag_add(diag, DIAG_ERROR, file, line, column,
+					 "'%s' must be between %llu and %llu", key,
+					 (unsigned long long)k->min, (unsigned long long)k->max);
+				return CONF_E_INVALID;
+			}
+		}
+		if (wrong == NULL)
+			wrong = k->set(conf, (char *)conf + k->offset, value);
+		if (wrong == out_of_memory)
+			return -ENOMEM;
+		if (wrong != NULL) {
+			diag_add(diag, DIAG_ERROR, file, line, column, "'%s': %s", key, wrong);
+			return CONF_E_INVALID;
+		}
+		return CONF_OK;
+	}
+	diag_add(diag, DIAG_ERROR, file, line, column, "unknown key '%s'", key);
+	return CONF_E_INVALID;
+}
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* Columns count characters: bytes that do not continue one. */
+static unsigned
+column_of(const char *line, const char *at)
+{
+	unsigned column = 1;
+
+	for (; line < at; line++)
+		column += ((unsigned char)*line & 0xc0) != 0x80;
+	return column;
+}
+
+/* One line, NUL terminated in place. */
+static int
+parse_line(struct conf *conf, const char *name, unsigned number, char *line, size_t len,
+	   struct diag *diag)
+{
+	char *key = line, *key_end, *value, *end = line + len;
+
+	if (memchr(line, 0, len) != NULL) {
+		diag_add(diag, DIAG_ERROR, name, number, 1, "the line holds a NUL byte");
+		return CONF_E_INVALID;
+	}
+	while (is_blank(*key))
+		key++;
+	if (*key == 0 || *key == '#')
+		return CONF_OK;
+	key_end = key;
+	while (*key_end != 0 && *key_end != '=' && *key_end != '#' && !is_blank(*key_end))
+		key_end++;
+	value = key_end;
+	while (is_blank(*value))
+		value++;
+	if (*value != '=' || key_end == key) {
+		diag_add(diag, DIAG_ERROR, name, number, column_of(line, value),
+			 "expected 'key = value'");
+		return CONF_E_INVALID;
+	}
+	value++;
+	while (is_blank(*value))
+		value++;
+	/* A '#' after a blank begins a comment; within a word it belongs to the value. */
+	for (char *at = value; at < end; at++)
+		if (*at == '#' && (at == value || is_blank(at[-1])))
+			end = at;
+	while (end > value && is_blank(end[-1]))
+		end--;
+	*end = 0;
+	*key_end = 0;
+	return conf_set(conf, key, value, diag, name, number,
+			column_of(line, *value != 0 ? value : key));
+}
+
+int
+conf_parse(struct conf *conf, const char *name, const char *text, size_t len, struct diag *diag)
+{
+	CLEANUP(freep) char *copy = malloc(len + 1);
+	char *line = copy, *end = copy + len;
+	bool invalid = false;
+
+	if (copy == NULL)
+		return -ENOMEM;
+	memcpy(copy, text, len);
+	*end = 0;
+	for (unsigned number = 1; line < end; number++) {
+		char *newline = memchr(line, '\n', (size_t)(end - line));
+		int r;
+
+		if (newline == NULL)
+			newline = end;
+		*newline = 0;
+		r = parse_line(conf, name, number, line, (size_t)(newline - line), diag);
+		if (r < 0)
+			return r;
+		invalid |= r == CONF_E_INVALID;
+		line = newline + 1;
+	}
+	return invalid ? CONF_E_INVALID : CONF_OK;
+}
+
+int
+conf_load(struct conf *conf, const char *path, struct diag *diag)
+{
+	CLEANUP(fclosep) FILE *file = fopen(path, "re");
+	CLEANUP(freep) char *text = NULL;
+	size_t len;
+
+	if (file == NULL)
+		return -errno;
+	text = malloc(CONF_FILE_SIZE_MAX + 1);
+	if (text == NULL)
+		return -ENOMEM;
+	len = fread(text, 1, CONF_FILE_SIZE_MAX + 1, file);
+	if (ferror(file))
+		return errno != 0 ? -errno : -EIO;
+	if (len > CONF_FILE_SIZE_MAX)
+		return -EFBIG;
+	return conf_parse(conf, path, text, len, diag);
+}

@@ -1,1 +1,288 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Alerts, losses and changes of state as native journal entries with typed fields. The loop
+ * makes the fields into one block (a length before each), the sink's thread hands it to
+ * journald. Messages of each kind have an id that packaging/pyaudit.catalog explains.
+ */
+#define SD_JOURNAL_SUPPRESS_LOCATION
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-journal.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "json.h"
+#include "report.h"
+#include "sink.h"
+
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
+#define JOURNAL_FIELDS_MAX 64
+#define JOURNAL_FIELD_SIZE_MAX 49152
+
+#define MESSAGE_ID_DENIED "dfda103e216941928b6511c7673fb8c4"
+#define MESSAGE_ID_ALERT "aea0e9e16a42485cbef80f9966382f09"
+#define MESSAGE_ID_LOSS "f540f6c6d49c47e19e5e6004b27e0f43"
+#define MESSAGE_ID_STATUS "edce711f57c044d5941e14126e3d29eb"
+
+struct block {
+	struct buf out;
+	size_t start;
+	unsigned n_fields;
+};
+
+static bool
+field_begin(struct block *block, const char *name)
+{
+	uint32_t size = 0;
+
+	if (block->n_fields == JOURNAL_FIELDS_MAX)
+		return false;
+	block->n_fields++;
+	block->start = block->out.len;
+	buf_add(&block->out, &size, sizeof(size));
+	buf_add_str(&block->out, name);
+	buf_add_char(&block->out, '=');
+	return true;
+}
+
+static void
+field_end(struct block *block)
+{
+	size_t size;
+	uint32_t head;
+
+	if (block->out.failed)
+		return;
+	size = block->out.len - block->start - sizeof(head);
+	if (size > JOURNAL_FIELD_SIZE_MAX) {
+		size = JOURNAL_FIELD_SIZE_MAX;
+		block->out.len = block->start + sizeof(head) + size;
+	}
+	head = (uint32_t)size;
+	memcpy(block->out.data + block->start, &head, sizeof(head));
+}
+
+static void
+field_bytes(struct block *block, const char *name, const char *s, size_t n)
+{
+	if (!field_begin(block, name))
+		return;
+	buf_add(&block->out, s, n);
+	field_end(block);
+}
+
+static void
+field_str(struct block *block, const char *name, const char *s)
+{
+	if (s != NULL && s[0] != 0)
+		field_bytes(block, name, s, strlen(s));
+}
+
+static void
+field_value(struct block *block, const char *name, const struct pyaudit_value *v)
+{
+	if (pyaudit_value_is_text(v))
+		field_bytes(block, name, v->s, v->len);
+}
+
+static void
+field_int(struct block *block, const char *name, int64_t value)
+{
+	if (!field_begin(block, name))
+		return;
+	buf_add_int(&block->out, value);
+	field_end(block);
+}
+
+static void
+add_message(struct block *block, const struct report *report)
+{
+	struct buf text;
+
+	buf_init(&text);
+	report_message(report, &text);
+	if (!text.failed && field_begin(block, "MESSAGE")) {
+		buf_add_escaped(&block->out, text.data, text.len);
+		field_end(block);
+	}
+	buf_fini(&text);
+}
+
+static const char *
+message_id(const struct report *report)
+{
+	switch (report->kind) {
+	case REPORT_ALERT:
+		return report->decoded->action >= PYAUDIT_ACTION_BLOCK ? MESSAGE_ID_DENIED
+								       : MESSAGE_ID_ALERT;
+	case REPORT_LOSS:
+		return MESSAGE_ID_LOSS;
+	default:
+		return MESSAGE_ID_STATUS;
+	}
+}
+
+static void
+add_process(struct block *block, const struct process *p)
+{
+	field_int(block, "OBJECT_PID", p->pid);
+	field_str(block, "OBJECT_SYSTEMD_UNIT", p->unit);
+	field_int(block, "PYAUDIT_PPID", p->ppid);
+	field_int(block, "PYAUDIT_UID", (int64_t)p->uid);
+	field_str(block, "PYAUDIT_USER", p->user);
+	field_str(block, "PYAUDIT_EXE", p->exe);
+	field_str(block, "PYAUDIT_SCRIPT", p->script);
+	field_str(block, "PYAUDIT_CWD", p->cwd);
+	field_str(block, "PYAUDIT_UNIT", p->unit);
+	field_str(block, "PYAUDIT_CGROUP", p->cgroup);
+	field_str(block, "PYAUDIT_CONTAINER", p->container);
+	if (p->n_argv > 0 && field_begin(block, "PYAUDIT_ARGV")) {
+		for (size_t i = 0; i < p->n_argv; i++) {
+			if (i > 0)
+				buf_add_char(&block->out, ' ');
+			buf_add_str(&block->out, p->argv[i]);
+		}
+		field_end(block);
+	}
+}
+
+static void
+add_stack(struct block *block, const struct pyaudit_event *event)
+{
+	if (event->n_frames == 0 || !field_begin(block, "PYAUDIT_STACK"))
+		return;
+	for (unsigned i = 0; i < event->n_frames; i++) {
+		const struct pyaudit_origin *frame = &event->frames[i];
+
+		if (i > 0)
+			buf_add_char(&block->out, '\n');
+		if (pyaudit_value_is_text(&frame->file))
+			buf_add_escaped(&block->out, frame->file.s, frame->file.len);
+		buf_add_char(&block->out, ':');
+		buf_add_uint(&block->out, frame->line);
+		buf_add_char(&block->out, ' ');
+		if (pyaudit_value_is_text(&frame->function))
+			buf_add_escaped(&block->out, frame->function.s, frame->function.len);
+	}
+	field_end(block);
+}
+
+static void
+add_event(struct block *block, const struct report *report)
+{
+	const struct pyaudit_decoded *d = report->decoded;
+	const struct rule *rule = report_rule(report);
+
+	if (rule != NULL)
+		field_str(block, "PYAUDIT_RULE", rule->id);
+	field_bytes(block, "PYAUDIT_EVENT", d->event.name, d->event.name_len);
+	field_str(block, "PYAUDIT_ACTION", action_name(d->action));
+	for (size_t i = 0; rule != NULL && i < rule->n_attack && i < 8; i++)
+		field_str(block, "PYAUDIT_ATTACK", rule->attack[i]);
+	field_int(block, "PYAUDIT_GENERATION", (int64_t)d->generation);
+	field_int(block, "PYAUDIT_TID", (int64_t)d->tid);
+	if (d->flags & PYAUDIT_REC_OBSERVED)
+		field_str(block, "PYAUDIT_OBSERVED", "1");
+	if (d->event.n_frames > 0) {
+		const struct pyaudit_origin *caller = &d->event.frames[d->event.caller];
+
+		field_value(block, "PYAUDIT_CALLER_FILE", &caller->file);
+		field_int(block, "PYAUDIT_CALLER_LINE", caller->line);
+		field_value(block, "PYAUDIT_CALLER_FUNC", &caller->function);
+		field_value(block, "PYAUDIT_CALLER_MODULE", &caller->module);
+	}
+	add_stack(block, &d->event);
+	if (field_begin(block, "PYAUDIT_ARGS")) {
+		report_json_args(report, &block->out);
+		field_end(block);
+	}
+}
+
+void
+sink_journal_push(struct sink *sink, const struct report *report, uint64_t weight)
+{
+	static const int priorities[] = {6, 5, 4, 3, 2}; /* by enum pyaudit_severity */
+	struct block block = {0};
+
+	add_message(&block, report);
+	field_str(&block, "MESSAGE_ID", message_id(report));
+	field_int(&block, "PRIORITY", priorities[report_severity(report)]);
+	field_str(&block, "SYSLOG_IDENTIFIER", "pyauditd");
+	field_str(&block, "PYAUDIT_KIND", report_kind_name(report->kind));
+	field_str(&block, "PYAUDIT_SEVERITY", severity_name(report_severity(report)));
+	field_int(&block, "PYAUDIT_SEQ", (int64_t)report->seq);
+	if (report->process != NULL)
+		field_int(&block, "PYAUDIT_PID", report_pid(report));
+	if (report->decoded != NULL) {
+		add_event(&block, report);
+	} else if (report->kind == REPORT_LOSS) {
+		field_int(&block, "PYAUDIT_LOST", (int64_t)report->lost);
+		field_str(&block, "PYAUDIT_CAUSE", report_cause_name(report->cause));
+	} else {
+		field_str(&block, "PYAUDIT_EVENT", report->event);
+		field_int(&block, "PYAUDIT_GENERATION", (int64_t)report->generation);
+	}
+	if (report->process != NULL)
+		add_process(&block, report->process);
+	if (block.out.failed)
+		block.out.len = 0; /* counted, and found unwritable by the thread */
+	(void)sink_push(sink, block.out.data, block.out.len, weight, true);
+	buf_fini(&block.out);
+}
+
+static int
+send_block(const struct iovec *block)
+{
+	struct iovec fields[JOURNAL_FIELDS_MAX];
+	char *at = block->iov_base, *end = at + block->iov_len;
+	int n = 0, r;
+
+	while (at < end && n < JOURNAL_FIELDS_MAX) {
+		uint32_t size;
+
+		memcpy(&size, at, sizeof(size));
+		fields[n].iov_base = at + sizeof(size);
+		fields[n++].iov_len = size;
+		at += sizeof(size) + size;
+	}
+	if (n == 0)
+		return -EBADMSG;
+	r = sd_journal_sendv(fields, n);
+	return r == -E2BIG || r == -EINVAL ? -EBADMSG : r;
+}
+
+static int
+journal_write(void *data, const struct iovec *items, size_t n_items)
+{
+	int n = 0;
+
+	(void)data;
+	while ((size_t)n < n_items) {
+		int r;
+
+		/* sd_journal_sendv is silent where nobody listens; a restart of journald is
+		 * waited for. */
+		if (access(JOURNAL_SOCKET, F_OK) < 0)
+			r = -errno;
+		else
+			r = send_block(&items[n]);
+		if (r < 0)
+			return n > 0 ? n : r;
+		n++;
+	}
+	return n;
+}
+
+static const struct sink_ops journal_ops = {
+	.name = "journal",
+	.write = journal_write,
+};
+
+int
+sink_journal_new(struct sink **ret, size_t queue_size, int notify_fd, struct log *log)
+{
+	if (access(JOURNAL_SOCKET, W_OK) < 0)
+		return -errno;
+	return sink_new(ret, &journal_ops, NULL, queue_size, notify_fd, log);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A JSON writer onto a buf: compact, one line, always valid UTF-8. It keeps track of commas;
+ * pairing of begin and end is the caller's. (Reading JSON: request.c by cJSON, rule files by
+ * jsonc.c.)
+ */
+#ifndef LIB_JSON_H
+#define LIB_JSON_H
+
+#include "buf.h"
+
+struct json {
+	struct buf *out;
+	bool comma; /* a value stands before: the next one needs a comma */
+};
+
+static inline struct json
+json_on(struct buf *out)
+{
+	return (struct json){.out = out};
+}
+
+void json_object(struct json *json);
+void json_object_end(struct json *json);
+void json_array(struct json *json);
+void json_array_end(struct json *json);
+/* A member's name, which must not need escaping. */
+void json_key(struct json *json, const char *name);
+/* Invalid UTF-8 becomes U+FFFD, one per byte. */
+void json_text(struct json *json, const char *s, size_t n);
+/* NULL gives null. */
+void json_str(struct json *json, const char *s);
+void json_int(struct json *json, int64_t value);
+void json_uint(struct json *json, uint64_t value);
+/* What JSON has no number for is text: "nan", "inf", "-inf". */
+void json_double(struct json *json, double value);
+void json_bool(struct json *json, bool value);
+void json_null(struct json *json);
+/* Ready-made JSON: a value, or members of an object when @raw is `"a":1,"b":2`. */
+void json_raw(struct json *json, const char *raw, size_t n);
+/* RFC 3339, UTC, nanoseconds, as text. */
+void json_time(struct json *json, uint64_t time_ns);
+
+/* The same without quotes. */
+void buf_add_time(struct buf *buf, uint64_t time_ns);
+
+#endif

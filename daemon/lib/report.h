@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the daemon has to say: an event, an alert, a loss, a process that came or went, a change of
+ * its own state. One struct, one JSON form (docs/event.schema.json), the same for files, live
+ * clients and memory; the journal's fields are made from it as well.
+ */
+#ifndef LIB_REPORT_H
+#define LIB_REPORT_H
+
+#include "buf.h"
+#include "event.h"
+#include "process.h"
+#include "rules.h"
+
+#define REPORT_SCHEMA_VERSION 1
+#define REPORT_MESSAGE_MAX 1024 /* bytes of a message made from a template; then "..." */
+
+enum report_kind {
+	REPORT_EVENT,
+	REPORT_ALERT, /* a rule matched with alert or block */
+	REPORT_LOSS,
+	REPORT_PROCESS,
+	REPORT_STATUS,
+};
+
+enum report_cause {
+	REPORT_CAUSE_RING_FULL, /* the program was faster than the daemon */
+	REPORT_CAUSE_TORN,      /* a thread died while it wrote its record */
+	REPORT_CAUSE_CORRUPT,   /* not a record: damaged, or written by something else */
+	REPORT_CAUSE_SOCKET,    /* an agent without a ring could not send */
+	REPORT_CAUSE_SINK,      /* a file or the journal did not take it */
+	REPORT_CAUSE_CLIENT,    /* this client reads too slowly; told to it alone */
+};
+
+struct report {
+	enum report_kind kind;
+	uint64_t seq;
+	uint64_t time_ns;
+	const struct process *process; /* NULL: of the daemon itself */
+
+	/* EVENT, ALERT */
+	struct pyaudit_decoded *decoded; /* not const: pyaudit_field uses its scratch */
+	const struct rule_set *rules;    /* of the record's generation; NULL: not known any more */
+
+	/* LOSS */
+	enum report_cause cause;
+	uint64_t lost;
+	const char *lane; /* "ordinary", "urgent" or NULL */
+	const char *sink; /* name of the sink, or NULL */
+
+	/* PROCESS, STATUS */
+	const char *event;   /* "process.start", "daemon.reload", ... */
+	const char *message; /* or NULL */
+	uint64_t generation; /* also of STATUS */
+};
+
+const char *report_kind_name(enum report_kind kind);
+const char *report_cause_name(enum report_cause cause);
+
+/* The kind a record is of: ALERT or EVENT. */
+enum report_kind report_kind_of(const struct pyaudit_decoded *decoded);
+
+/* Whether lines of this kind and cause move the daemon's sequence number, and by how much. */
+uint64_t report_weight(const struct report *report);
+
+enum pyaudit_severity report_severity(const struct report *report);
+
+/* The rule that decided, or NULL. */
+const struct rule *report_rule(const struct report *report);
+
+/* Process and thread as the host sees them, as far as it is known. */
+pid_t report_pid(const struct report *report);
+
+/* One line, newline included. */
+void report_json(const struct report *report, struct buf *out);
+
+/* The array of an event's arguments alone. */
+void report_json_args(const struct report *report, struct buf *out);
+
+/* The sentence for people: the rule's template filled in, or a plain one. Not escaped. */
+void report_message(const struct report *report, struct buf *out);
+
+/* A field of any scope, for templates and filters. LIST values made here live in @values, which
+ * has room for PYAUDIT_VALUES_MAX. */
+bool report_field(const struct report *report, unsigned field, struct pyaudit_value *ret,
+		  struct pyaudit_value *values);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What takes lines away from the daemon and may be slow: files, the journal. Each sink has a
+ * bounded queue and a thread of its own, so that neither the loop nor another sink waits for it.
+ * The loop fills one buffer while the thread empties the other; they are exchanged under a lock
+ * that is never held during I/O.
+ *
+ * A queue that is full drops and counts by weight, that is by the events that an item stands for,
+ * so that what is missing can be told to the event. The last quarter of a queue is kept for
+ * urgent items: alerts and losses.
+ */
+#ifndef LIB_SINK_H
+#define LIB_SINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "log.h"
+
+#define SINK_QUEUE_MIN 65536
+#define SINK_BATCH 256 /* items in one call of write */
+#define SINK_RETRY_MS 500
+
+struct sink_ops {
+	const char *name; /* "ndjson", "journal" */
+	/* Takes items in order; returns how many it took whole (at least 1), or a negative errno
+	 * where it took none; -EBADMSG: the first one can never be taken. Runs on the thread. */
+	int (*write)(void *data, const struct iovec *items, size_t n_items);
+	/* The thread has nothing more to do for now. May be NULL. */
+	void (*close)(void *data);
+};
+
+struct sink;
+
+/* Starts the thread. @notify_fd (an eventfd, borrowed) gets 1 each time the queue runs empty, or
+ * -1. 0 or a negative errno. On success the sink owns @data. */
+int sink_new(struct sink **ret, const struct sink_ops *ops, void *data, size_t queue_size,
+	     int notify_fd, struct log *log);
+
+/* Ends it: writes what is queued within @timeout_ms, then counts the rest as lost and logs it. */
+void sink_free(struct sink *sink, unsigned timeout_ms);
+
+const char *sink_name(const struct sink *sink);
+
+/* Copies an item into the queue. False: dropped, and @weight counted. */
+bool sink_push(struct sink *sink, const void *item, size_t size, uint64_t weight, bool urgent);
+
+/* Wakes the thread where something is queued: once after a batch of pushes. */
+void sink_kick(struct sink *sink);
+
+/* A point in the queue, and whether all before it was written (or lost). */
+uint64_t sink_mark(struct sink *sink);
+bool sink_reached(struct sink *sink, uint64_t mark);
+
+/* Whether the queue has room again to tell of losses; then takes their number. */
+uint64_t sink_take_lost(struct sink *sink);
+
+/* sink_ndjson.c: appends lines to a file ("-": standard output; /dev/fd/N: that descriptor). */
+int sink_ndjson_new(struct sink **ret, const char *path, size_t queue_size, int notify_fd,
+		    struct log *log);
+
+/* sink_journal.c, or its stub: -EOPNOTSUPP where the daemon was built without, -ENOENT where no
+ * journal listens. */
+struct report;
+int sink_journal_new(struct sink **ret, size_t queue_size, int notify_fd, struct log *log);
+void sink_journal_push(struct sink *sink, const struct report *report, uint64_t weight);
+
+#endif
