@@ -1,1 +1,283 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The audit hook. Runs inside the audited program, in the raising thread: takes no lock, waits for
+ * nothing, leaves errno and exceptions as found, but for the PermissionError of a denial.
+ *
+ * The way of an event nobody asks for is kept short: two words that tell of fork and of a newer
+ * policy, one hash of the name, one look into the policy's table.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "encode.h"
+#include "link.h"
+#include "origin.h"
+
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* Events between two attempts to attach while there is no policy. */
+#define COUNTDOWN 256
+#define RETRY_MS 1000
+
+/* Between two looks whether the daemon still drains, and while a lane runs full. */
+#define LOOK_NS 1000000000ull
+#define LOOK_FULL_NS 100000000ull
+
+/* Room for text that had to be copied; the last part is kept for the origin. */
+#define TEXT_ROOM 4096
+#define TEXT_ROOM_ARGS 3072
+
+/* Longest event name in a message. */
+#define MESSAGE_NAME_MAX 128
+
+struct thread {
+	uint32_t epoch; /* of the process this tid was asked in; 0: not yet */
+	uint32_t tid;
+	bool inside; /* the functions the hook calls can raise events of their own */
+};
+
+static _Thread_local struct thread thread;
+
+static uint32_t
+thread_id(void)
+{
+	if (thread.epoch != agent_life->epoch || thread.epoch == 0) {
+		thread.tid = (uint32_t)syscall(SYS_gettid);
+		thread.epoch = agent_life->epoch;
+	}
+	return thread.tid;
+}
+
+static uint64_t
+now_ns(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t
+coarse_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Called with agent_life->busy held by this thread. */
+static void
+attach_if_due(void)
+{
+	if (agent_life->epoch == 0) {
+		agent_life->epoch = (uint32_t)getpid();
+		link_forked();
+		link_attach(PYAUDIT_REASON_FORK);
+	}
+	if (atomic_load(&agent.policy) == NULL)
+		link_take_policy();
+	if (atomic_load(&agent.policy) == NULL &&
+	    coarse_ms() - atomic_load(&agent.last_try_ms) >= RETRY_MS)
+		link_attach(PYAUDIT_REASON_START);
+	if (atomic_load(&agent.policy) != NULL)
+		atomic_store_explicit(&agent_life->attached, 1, memory_order_release);
+}
+
+/* Something about policy or link may have changed. Rare: start, fork, reload, no daemon. */
+static __attribute__((noinline)) void
+refresh(void)
+{
+	int saved_errno = errno;
+
+	if (atomic_load(&agent_life->attached) == 0 && agent_life->epoch != 0 &&
+	    agent_life->countdown > 0) {
+		agent_life->countdown--;
+		return;
+	}
+	if (thread.inside || atomic_flag_test_and_set(&agent_life->busy))
+		return;
+	if (atomic_load(&agent_life->attached) == 0) {
+		agent_life->countdown = COUNTDOWN;
+		attach_if_due();
+	} else {
+		link_take_policy();
+	}
+	atomic_flag_clear(&agent_life->busy);
+	errno = saved_errno;
+}
+
+/* Bytes of @name that are shown: at most @max, and no half character. */
+static int
+shown_length(const char *name, size_t max)
+{
+	size_t len = strnlen(name, max + 1);
+
+	if (len > max)
+		for (len = max; len > 0 && ((unsigned char)name[len] & 0xc0) == 0x80;)
+			len--;
+	return (int)len;
+}
+
+static int
+refuse(const void *image, unsigned rule, const char *name)
+{
+	char message[PYAUDIT_RULE_ID_MAX + MESSAGE_NAME_MAX + 64];
+	PyObject *value;
+
+	(void)snprintf(message, sizeof(message), "pyauditd: rule '%s' denied %.*s",
+		       pyaudit_image_rule_id(image, rule), shown_length(name, MESSAGE_NAME_MAX),
+		       name);
+	/* PermissionError(EPERM, message), made by PyErr_SetObject from the pair. Where memory for
+	 * it is short, the exception is a MemoryError and the act is refused all the same. */
+	value = python.Py_BuildValue("(is)", EPERM, message);
+	if (value != NULL) {
+		python.PyErr_SetObject(*python.PyExc_PermissionError, value);
+		python.Py_DecRef(value);
+	}
+	return -1;
+}
+
+static void
+fetch_origin(struct pyaudit_event *event, unsigned n_wanted)
+{
+	struct encode_text *text = event->origin_data;
+
+	text->size = TEXT_ROOM;
+	origin_walk(event, text, n_wanted);
+}
+
+static void
+deliver(const struct policy *policy, struct pyaudit_event *event,
+	const struct pyaudit_verdict *verdict, uint8_t record[PYAUDIT_RECORD_MAX])
+{
+	bool urgent = verdict->action >= PYAUDIT_ACTION_ALERT;
+	bool half_full = false, wake = false;
+	uint64_t time_ns = now_ns(), unseen_ns;
+	uint32_t tid = thread_id();
+	size_t size;
+
+	pyaudit_event_need_frames(event, urgent ? PYAUDIT_STACK_MAX : 1);
+	size = pyaudit_record_encode(record, event, verdict, policy->generation, time_ns, agent.pid,
+				     tid);
+	if (LIKELY(agent.ring != NULL)) {
+		(void)ring_push(agent.ring, urgent ? PYAUDIT_LANE_URGENT : PYAUDIT_LANE_ORDINARY,
+				record, size, tid, &half_full, &wake);
+		if (verdict->action >= PYAUDIT_ACTION_BLOCK)
+			atomic_fetch_add_explicit(&agent.ring->n_denied, 1, memory_order_relaxed);
+	} else if (!link_send_record(record, size)) {
+		atomic_fetch_add_explicit(&agent.n_unsent, 1, memory_order_relaxed);
+	}
+	if (UNLIKELY(wake) && !atomic_flag_test_and_set(&agent_life->busy)) {
+		link_wake();
+		atomic_flag_clear(&agent_life->busy);
+	}
+	/* Unsigned: a wall clock that was set back looks like a long time, too. */
+	unseen_ns = time_ns - atomic_load_explicit(&agent.last_look_ns, memory_order_relaxed);
+	if (UNLIKELY(unseen_ns > (half_full ? LOOK_FULL_NS : LOOK_NS)) &&
+	    !atomic_flag_test_and_set(&agent_life->busy)) {
+		link_look(time_ns);
+		atomic_flag_clear(&agent_life->busy);
+	}
+}
+
+/* An event that the policy asks for. About 18 KiB of stack. */
+static __attribute__((noinline)) int
+judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *name, PyObject *args)
+{
+	union {
+		char scratch[PYAUDIT_SCRATCH_SIZE]; /* while it is judged */
+		uint8_t record[PYAUDIT_RECORD_MAX]; /* afterwards */
+		uint64_t align;
+	} room;
+	char text_room[TEXT_ROOM];
+	struct pyaudit_value values[PYAUDIT_VALUES_MAX];
+	struct pyaudit_origin frames[PYAUDIT_STACK_MAX];
+	struct encode_text text = {text_room, 0, TEXT_ROOM_ARGS};
+	struct encode_values encoded = {values, 0, &text};
+	struct pyaudit_event event;
+	struct pyaudit_verdict verdict;
+
+	if (UNLIKELY(!python.measured))
+		python_measure();
+	event = (struct pyaudit_event){
+		.id = pyaudit_get16(slot->event),
+		.layer = PYAUDIT_LAYER_AUDIT,
+		.name = name,
+		.name_len = (uint32_t)strlen(name),
+		.args = values,
+		.n_args = (uint8_t)encode_args(&encoded, args),
+		.frames = frames,
+		.origin = fetch_origin,
+		.origin_data = &text,
+		.scratch = room.scratch,
+		.scratch_size = sizeof(room.scratch),
+	};
+	if ((slot->flags & PYAUDIT_SLOT_JUDGE) != 0) {
+		pyaudit_judge(policy->image, slot, &policy->proc, &event, &verdict);
+	} else {
+		verdict.action = PYAUDIT_ACTION_RECORD;
+		verdict.observed = 0;
+		verdict.n_hits = 0;
+	}
+	if (verdict.action == PYAUDIT_ACTION_NONE)
+		return 0;
+	if (agent.ring != NULL &&
+	    UNLIKELY(atomic_load_explicit(&agent.ring->paused, memory_order_relaxed) != 0))
+		return 0;
+	deliver(policy, &event, &verdict, room.record);
+	if (LIKELY(verdict.action < PYAUDIT_ACTION_BLOCK))
+		return 0;
+	return refuse(policy->image, verdict.hits[0], name);
+}
+
+static __attribute__((noinline)) int
+asked_for(const struct policy *policy, const struct pyaudit_slot *slot, const char *name,
+	  PyObject *args)
+{
+	int saved_errno = errno;
+	int r;
+
+	if (thread.inside)
+		return 0;
+	thread.inside = true;
+	r = judge(policy, slot, name, args);
+	thread.inside = false;
+	errno = saved_errno;
+	return r;
+}
+
+static bool
+is_hooks_cleared(const char *name)
+{
+	return name[0] == 'c' && strcmp(name, "cpython._PySys_ClearAuditHooks") == 0;
+}
+
+int
+hook_event(const char *name, PyObject *args, void *data)
+{
+	const struct pyaudit_slot *slot;
+	const struct policy *policy;
+
+	(void)data;
+	if (UNLIKELY(atomic_load_explicit(&agent_life->attached, memory_order_acquire) == 0 ||
+		     atomic_load_explicit(atomic_load_explicit(&agent.generation,
+							       memory_order_relaxed),
+					  memory_order_relaxed) !=
+			     atomic_load_explicit(&agent.generation_seen, memory_order_relaxed)))
+		refresh();
+	if (UNLIKELY(is_hooks_cleared(name)) && !python.Py_IsInitialized())
+		agent_hooks_cleared();
+	policy = atomic_load_explicit(&agent.policy, memory_order_acquire);
+	if (UNLIKELY(policy == NULL))
+		return 0;
+	slot = pyaudit_image_slot(policy->image, name);
+	if (LIKELY(slot->flags == 0))
+		return 0;
+	return asked_for(policy, slot, name, args);
+}

@@ -1,1 +1,181 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finds CPython in the process and measures the few layouts the hook reads directly. Nothing is
+ * taken from a version number that can be seen on an object instead.
+ */
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "python.h"
+
+struct python python;
+
+/* Bytes of a type object that are searched for its own type pointer. */
+#define TYPE_HEAD_MAX 64
+/* Bytes of a code object that are searched for co_filename. */
+#define CODE_HEAD_MAX 256
+
+static bool
+find_symbols(void)
+{
+	bool complete = true;
+
+	/* dlsym gives functions as void *; copying the bytes is the conversion POSIX blesses. */
+#define FIND(target, symbol)                                                                       \
+	do {                                                                                       \
+		void *found = dlsym(RTLD_DEFAULT, symbol);                                         \
+		memcpy(&(target), &found, sizeof(found));                                          \
+	} while (0)
+#define PYTHON_FUNCTION(result, name, parameters)                                                  \
+	FIND(python.name, #name);                                                                  \
+	complete = complete && python.name != NULL;
+	PYTHON_FUNCTIONS
+#undef PYTHON_FUNCTION
+#define PYTHON_FUNCTION(result, name, parameters) FIND(python.name, #name);
+	PYTHON_OPTIONAL_FUNCTIONS
+#undef PYTHON_FUNCTION
+#define PYTHON_OBJECT(name)                                                                        \
+	FIND(python.name, #name);                                                                  \
+	complete = complete && python.name != NULL;
+	PYTHON_OBJECTS
+#undef PYTHON_OBJECT
+	FIND(python.PyExc_PermissionError, "PyExc_PermissionError");
+#undef FIND
+	return complete && python.PyExc_PermissionError != NULL;
+}
+
+/* PyLong_Type is an object of type PyType_Type: where that pointer stands is ob_type. */
+static bool
+measure_type_offset(void)
+{
+	const char *object = (const char *)python.PyLong_Type;
+
+	for (size_t at = 0; at < TYPE_HEAD_MAX; at += sizeof(void *)) {
+		void *word;
+
+		memcpy(&word, object + at, sizeof(word));
+		if (word == (void *)python.PyType_Type) {
+			python.type_offset = at;
+			python.free_threaded = at != sizeof(void *);
+			return true;
+		}
+	}
+	return false;
+}
+
+bool
+python_find(void)
+{
+	const char *version;
+	size_t len;
+
+	/* The one look that a process without Python pays for. */
+	if (dlsym(RTLD_DEFAULT, "PySys_AddAuditHook") == NULL)
+		return false;
+	if (!find_symbols())
+		return false;
+	version = python.Py_GetVersion();
+	if (strncmp(version, "3.", 2) != 0)
+		return false;
+	python.minor = atoi(version + 2);
+	if (python.minor < 8 || (python.minor > 8 && (python.PyFrame_GetCode == NULL ||
+						      python.PyFrame_GetBack == NULL)))
+		return false;
+	len = strcspn(version, " ");
+	if (len >= sizeof(python.version))
+		len = sizeof(python.version) - 1;
+	memcpy(python.version, version, len);
+	/* At this point of a program's life the types are not ready, but their addresses are; the
+	 * type pointer of a static type may be filled in later, so this may have to wait. */
+	(void)measure_type_offset();
+	return true;
+}
+
+static uint32_t
+word_at(PyObject *object, size_t offset)
+{
+	uint32_t word;
+
+	memcpy(&word, (const char *)object + offset, sizeof(word));
+	return word;
+}
+
+/*
+ * An ASCII str keeps its characters behind its head. The flag words of two ASCII and two other
+ * strings tell which bit says ASCII; the bit below it says compact (Include/cpython/
+ * unicodeobject.h has the two beside each other in every version).
+ */
+static void
+measure_str(void)
+{
+	static const char *const text[4] = {"pyaudit", "measure me", "caf\xc3\xa9", "\xe2\x82\xac 5"};
+	PyObject *sample[4] = {NULL};
+	size_t head = python.type_offset + sizeof(void *); /* object head */
+	size_t state = head + 2 * sizeof(ssize_t);         /* length, hash */
+	uint32_t same_ascii, ascii;
+	ssize_t len = 0;
+	const char *data;
+
+	for (unsigned i = 0; i < 4; i++) {
+		sample[i] = python.PyUnicode_FromStringAndSize(text[i], (ssize_t)strlen(text[i]));
+		if (sample[i] == NULL) {
+			python.PyErr_Clear();
+			goto out;
+		}
+	}
+	data = python.PyUnicode_AsUTF8AndSize(sample[0], &len);
+	if (data == NULL || data <= (const char *)sample[0] || data - (const char *)sample[0] > 128)
+		goto out;
+	memcpy(&len, (const char *)sample[1] + head, sizeof(len));
+	if (len != (ssize_t)strlen(text[1]))
+		goto out;
+	same_ascii = word_at(sample[0], state) & word_at(sample[1], state);
+	ascii = same_ascii & ~word_at(sample[2], state) & ~word_at(sample[3], state);
+	/* Exactly one bit, not the lowest, with the compact bit below it set in all samples. */
+	if (ascii == 0 || (ascii & (ascii - 1)) != 0 || ascii == 1 ||
+	    (same_ascii & word_at(sample[2], state) & word_at(sample[3], state) & ascii >> 1) == 0)
+		goto out;
+	python.str_data = (size_t)(data - (const char *)sample[0]);
+	python.str_length = head;
+	python.str_state = state;
+	python.str_ascii = ascii | ascii >> 1;
+out:
+	for (unsigned i = 0; i < 4; i++)
+		if (sample[i] != NULL)
+			python.Py_DecRef(sample[i]);
+}
+
+void
+python_measure(void)
+{
+	if (python.type_offset == 0 && !measure_type_offset())
+		return;
+	measure_str();
+	python.measured = true;
+}
+
+bool
+python_measure_code(PyObject *code)
+{
+	PyObject *filename = python.PyObject_GetAttrString(code, "co_filename");
+	PyObject *name = python.PyObject_GetAttrString(code, "co_name");
+	bool found = false;
+
+	if (filename == NULL || name == NULL)
+		python.PyErr_Clear();
+	for (size_t at = python.type_offset + sizeof(void *);
+	     filename != NULL && name != NULL && !found && at < CODE_HEAD_MAX; at += sizeof(void *)) {
+		PyObject *pair[2];
+
+		memcpy(pair, (const char *)code + at, sizeof(pair));
+		found = pair[0] == filename && pair[1] == name;
+		if (found)
+			python.code_filename = at;
+	}
+	if (filename != NULL)
+		python.Py_DecRef(filename);
+	if (name != NULL)
+		python.Py_DecRef(name);
+	return found;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Python objects to values, without running the program's code: exact types, or the storage of
+ * their base type; anything else is named by its type. Text is borrowed where it cannot change
+ * (ASCII of an exact str, bytes), else copied.
+ */
+#ifndef AGENT_ENCODE_H
+#define AGENT_ENCODE_H
+
+#include "event.h"
+#include "python.h"
+
+/* Where text that has to be copied goes. Full: the text is cut. */
+struct encode_text {
+	char *bytes;
+	uint32_t len, size;
+};
+
+struct encode_values {
+	struct pyaudit_value *value; /* room for PYAUDIT_VALUES_MAX */
+	unsigned n;
+	struct encode_text *text;
+};
+
+/* The elements of @args, the tuple of an event, at most PYAUDIT_ARGS_MAX; returns how many. They
+ * are the first in @values. No exception is left behind. */
+unsigned encode_args(struct encode_values *values, PyObject *args);
+
+/* An exact or derived str as text; absent for anything else. */
+struct pyaudit_value encode_str(struct encode_text *text, PyObject *object);
+
+/* co_filename and co_name of an exact code object. */
+PyObject *encode_code_filename(PyObject *code);
+PyObject *encode_code_name(PyObject *code);
+
+#endif

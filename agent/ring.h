@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The producer's side of the shared ring; include/pyaudit/ring.h has layout and protocol. */
+#ifndef AGENT_RING_H
+#define AGENT_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "pyaudit/ring.h"
+
+/* Bytes of a ring with the default lanes. */
+#define RING_SIZE                                                                                  \
+	(PYAUDIT_RING_HEADER + PYAUDIT_LANE_ORDINARY_DEFAULT + PYAUDIT_LANE_URGENT_DEFAULT)
+
+/* Writes the geometry into a fresh, zeroed mapping of RING_SIZE bytes. */
+void ring_format(struct pyaudit_ring *ring);
+
+/*
+ * Puts one record into a lane. False: the lane is full, which is counted in n_lost. Lock-free; a
+ * thread that dies inside leaves a claim that the consumer can step over.
+ * *ret_half_full tells that the lane is more than half full, *ret_wake that the consumer sleeps
+ * and this thread is the one to wake it.
+ */
+bool ring_push(struct pyaudit_ring *ring, enum pyaudit_lane lane, const void *record, size_t size,
+	       uint32_t tid, bool *ret_half_full, bool *ret_wake);
+
+#endif

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+# Each name N is tests/unit/test_N.c, linked with pyaudit_judge.
+set(PYAUDIT_UNIT_AGENT ring codec fields proc)

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fields: six ways to do one thing give the same field. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "event.h"
+
+#define TEXT(t) {.type = PYAUDIT_TAG_STR, .s = (t), .len = sizeof(t) - 1, .full_len = sizeof(t) - 1}
+#define INT(n) {.type = PYAUDIT_TAG_INT, .i = (n)}
+#define NONE {.type = PYAUDIT_TAG_NONE}
+#define OBJECT {.type = PYAUDIT_TAG_OBJECT, .s = "PosixPath", .len = 9, .full_len = 9}
+#define LIST(array)                                                                                \
+	{.type = PYAUDIT_TAG_LIST, .n_items = sizeof(array) / sizeof((array)[0]),                  \
+	 .full_len = sizeof(array) / sizeof((array)[0]), .items = (array)}
+
+static const struct pyaudit_value sh_c[] = {TEXT("sh"), TEXT("-c"), TEXT("id -u")};
+static const struct pyaudit_value bash_lc[] = {TEXT("bash"), TEXT("-lc"), TEXT("id")};
+static const struct pyaudit_value bash_file[] = {TEXT("bash"), TEXT("script"), TEXT("-c")};
+static const struct pyaudit_value ls[] = {TEXT("ls"), TEXT("-c")};
+static const struct pyaudit_value inet[] = {TEXT("10.0.0.1"), INT(443)};
+static const struct pyaudit_value inet6[] = {TEXT("fe80::1%eth0"), INT(80), INT(0), INT(2)};
+static const struct pyaudit_value netlink[] = {INT(0), INT(0)};
+
+struct fact {
+	unsigned event;
+	struct pyaudit_value args[4];
+	unsigned field;
+	const char *wanted; /* "": no value; integers and booleans as decimals */
+};
+
+static const struct fact facts[] = {
+	{PYAUDIT_EV_OS_SYSTEM, {TEXT("id -u")}, PYAUDIT_F_EXEC_PATH, "/bin/sh"},
+	{PYAUDIT_EV_OS_SYSTEM, {TEXT("id -u")}, PYAUDIT_F_EXEC_NAME, "sh"},
+	{PYAUDIT_EV_OS_SYSTEM, {TEXT("id -u")}, PYAUDIT_F_EXEC_CMDLINE, "id -u"},
+	{PYAUDIT_EV_OS_SYSTEM, {TEXT("id -u")}, PYAUDIT_F_EXEC_ARGV, "[sh,-c,id -u]"},
+	{PYAUDIT_EV_OS_SYSTEM, {TEXT("id -u")}, PYAUDIT_F_EXEC_SHELL, "1"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("/bin/sh"), LIST(sh_c), TEXT("/tmp"), NONE},
+	 PYAUDIT_F_EXEC_SHELL, "1"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("/bin/sh"), LIST(sh_c), TEXT("/tmp"), NONE},
+	 PYAUDIT_F_EXEC_CMDLINE, "sh -c id -u"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("/bin/sh"), LIST(sh_c), TEXT("/tmp"), NONE},
+	 PYAUDIT_F_EXEC_CWD, "/tmp"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {OBJECT, LIST(ls)}, PYAUDIT_F_EXEC_PATH, ""},
+	{PYAUDIT_EV_OS_POSIX_SPAWN, {TEXT("/usr/bin/bash"), LIST(bash_lc), NONE},
+	 PYAUDIT_F_EXEC_SHELL, "1"},
+	{PYAUDIT_EV_OS_EXEC, {TEXT("/usr/bin/bash"), LIST(bash_file), NONE}, PYAUDIT_F_EXEC_SHELL,
+	 "0"},
+	{PYAUDIT_EV_OS_EXEC, {TEXT("/bin/ls"), LIST(ls), NONE}, PYAUDIT_F_EXEC_SHELL, "0"},
+	{PYAUDIT_EV_PTY_SPAWN, {LIST(ls)}, PYAUDIT_F_EXEC_PATH, "ls"},
+	{PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC, {LIST(sh_c), LIST(bash_lc), NONE},
+	 PYAUDIT_F_EXEC_NAME, "sh"},
+	{PYAUDIT_EV_OPEN, {TEXT("/etc/shadow"), TEXT("r"), INT(O_CLOEXEC)}, PYAUDIT_F_FILE_PATH,
+	 "/etc/shadow"},
+	{PYAUDIT_EV_OPEN, {TEXT("/etc/shadow"), TEXT("r"), INT(O_CLOEXEC)}, PYAUDIT_F_FILE_NAME,
+	 "shadow"},
+	{PYAUDIT_EV_OPEN, {TEXT("x"), TEXT("r"), INT(O_CLOEXEC)}, PYAUDIT_F_FILE_WRITE, "0"},
+	{PYAUDIT_EV_OPEN, {TEXT("x"), TEXT("r+"), INT(O_RDWR)}, PYAUDIT_F_FILE_WRITE, "1"},
+	{PYAUDIT_EV_OPEN, {TEXT("x"), TEXT("a"), INT(0)}, PYAUDIT_F_FILE_WRITE, "1"},
+	{PYAUDIT_EV_OPEN, {TEXT("x"), NONE, INT(O_WRONLY | O_CREAT)}, PYAUDIT_F_FILE_WRITE, "1"},
+	{PYAUDIT_EV_OPEN, {TEXT("x"), NONE, INT(O_RDONLY)}, PYAUDIT_F_FILE_WRITE, "0"},
+	{PYAUDIT_EV_OPEN, {INT(5), TEXT("r"), INT(0)}, PYAUDIT_F_FILE_PATH, ""},
+	{PYAUDIT_EV_OPEN, {INT(5), TEXT("r"), INT(0)}, PYAUDIT_F_FILE_FD, "5"},
+	{PYAUDIT_EV_OPEN, {OBJECT, TEXT("r"), INT(0)}, PYAUDIT_F_FILE_NAME, ""},
+	{PYAUDIT_EV_OS_REMOVE, {TEXT("/a/b/"), INT(-1)}, PYAUDIT_F_FILE_WRITE, "1"},
+	{PYAUDIT_EV_OS_LISTDIR, {TEXT("/a")}, PYAUDIT_F_FILE_WRITE, "0"},
+	{PYAUDIT_EV_OS_RENAME, {TEXT("a"), TEXT("b")}, PYAUDIT_F_FILE_TARGET, "b"},
+	{PYAUDIT_EV_OS_SYSTEM, {TEXT("id")}, PYAUDIT_F_FILE_WRITE, ""},
+	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, LIST(inet)}, PYAUDIT_F_NET_HOST, "10.0.0.1"},
+	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, LIST(inet)}, PYAUDIT_F_NET_IP, "10.0.0.1"},
+	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, LIST(inet)}, PYAUDIT_F_NET_PORT, "443"},
+	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, LIST(inet)}, PYAUDIT_F_NET_FAMILY, "inet"},
+	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, LIST(inet6)}, PYAUDIT_F_NET_IP, "fe80::1"},
+	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, LIST(inet6)}, PYAUDIT_F_NET_FAMILY, "inet6"},
+	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, LIST(netlink)}, PYAUDIT_F_NET_HOST, ""},
+	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, LIST(netlink)}, PYAUDIT_F_NET_PORT, ""},
+	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, TEXT("/run/x.sock")}, PYAUDIT_F_NET_PATH, "/run/x.sock"},
+	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, TEXT("/run/x.sock")}, PYAUDIT_F_NET_FAMILY, "unix"},
+	{PYAUDIT_EV_SOCKET_GETADDRINFO, {TEXT("dead.beef"), TEXT("8080")}, PYAUDIT_F_NET_IP, ""},
+	{PYAUDIT_EV_SOCKET_GETADDRINFO, {TEXT("a.b"), TEXT("8080")}, PYAUDIT_F_NET_PORT, "8080"},
+	{PYAUDIT_EV_SOCKET_GETADDRINFO, {TEXT("a.b"), TEXT("http")}, PYAUDIT_F_NET_PORT, ""},
+	{PYAUDIT_EV_URLLIB_REQUEST, {TEXT("https://u:p@Host:81/a/b?q#f")}, PYAUDIT_F_URL_HOST, "Host"},
+	{PYAUDIT_EV_URLLIB_REQUEST, {TEXT("https://u:p@Host:81/a/b?q#f")}, PYAUDIT_F_URL_PATH, "/a/b"},
+	{PYAUDIT_EV_URLLIB_REQUEST, {TEXT("https://[::1]:81")}, PYAUDIT_F_URL_HOST, "::1"},
+	{PYAUDIT_EV_URLLIB_REQUEST, {TEXT("data:text,x")}, PYAUDIT_F_URL_SCHEME, "data"},
+	{PYAUDIT_EV_URLLIB_REQUEST, {TEXT("data:text,x")}, PYAUDIT_F_URL_HOST, ""},
+	{PYAUDIT_EV_PICKLE_FIND_CLASS, {TEXT("os"), TEXT("system")}, PYAUDIT_F_PICKLE_NAME, "system"},
+	{PYAUDIT_EV_OS_KILL, {INT(7), INT(9)}, PYAUDIT_F_ARG1, "9"},
+	{PYAUDIT_EV_OS_KILL, {INT(7), INT(9)}, PYAUDIT_F_ARG7, ""},
+	{PYAUDIT_EV_OS_KILL, {INT(7), INT(9)}, PYAUDIT_F_EVENT, "os.kill"},
+	{PYAUDIT_EV_OS_KILL, {INT(7), INT(9)}, PYAUDIT_F_CALLER_FILE, ""},
+};
+
+static void
+show(const struct pyaudit_value *v, char *out, size_t size)
+{
+	int n = 0;
+
+	if (v->type == PYAUDIT_TAG_INT || v->type == PYAUDIT_TAG_BOOL) {
+		(void)snprintf(out, size, "%lld", (long long)v->i);
+	} else if (v->type == PYAUDIT_TAG_LIST) {
+		n = snprintf(out, size, "[");
+		for (unsigned i = 0; i < v->n_items; i++)
+			n += snprintf(out + n, size - (size_t)n, "%s%.*s", i > 0 ? "," : "",
+				      (int)v->items[i].len, v->items[i].s);
+		(void)snprintf(out + n, size - (size_t)n, "]");
+	} else {
+		(void)snprintf(out, size, "%.*s", (int)v->len, v->s);
+	}
+}
+
+static void
+every_event_gives_its_fields(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
+		char scratch[PYAUDIT_SCRATCH_SIZE] __attribute__((aligned(8)));
+		const char *name = pyaudit_events[facts[i].event].name;
+		struct pyaudit_event event = {.id = (uint16_t)facts[i].event,
+					      .name = name,
+					      .name_len = (uint32_t)strlen(name),
+					      .n_args = 4,
+					      .args = facts[i].args,
+					      .scratch = scratch,
+					      .scratch_size = sizeof(scratch)};
+		char got[256] = "";
+		struct pyaudit_value v;
+
+		if (pyaudit_field(&event, facts[i].field, &v))
+			show(&v, got, sizeof(got));
+		if (strcmp(got, facts[i].wanted) != 0)
+			fail_msg("row %zu: %s of %s is '%s', not '%s'", i,
+				 pyaudit_fields[facts[i].field].name, name, got, facts[i].wanted);
+	}
+}
+
+static void
+every_name_in_the_tables_is_found_again(void **state)
+{
+	(void)state;
+	for (unsigned i = 1; i < PYAUDIT_N_EVENTS; i++)
+		assert_int_equal(pyaudit_event_by_name(pyaudit_events[i].name,
+						       strlen(pyaudit_events[i].name)), i);
+	for (unsigned i = 0; i < PYAUDIT_N_FIELDS; i++)
+		assert_int_equal(pyaudit_field_by_name(pyaudit_fields[i].name,
+						       strlen(pyaudit_fields[i].name)), i);
+	assert_int_equal(pyaudit_event_by_name("no.such", 7), PYAUDIT_EV_OTHER);
+	assert_int_equal(pyaudit_class_by_name("@tamper", 7), PYAUDIT_CLASS_TAMPER);
+	assert_int_equal(pyaudit_class_by_name("all", 3) & PYAUDIT_CLASS_NOISE, 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_event_gives_its_fields),
+		cmocka_unit_test(every_name_in_the_tables_is_found_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
