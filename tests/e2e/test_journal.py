@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Alerts in a real journal: a systemd-journald of the test's own, in a mount name space where /run and
+/var/log belong to it. (tests/container.sh journal does the same in a booted system.)"""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import (AGENT, DAEMON, NO_EXEC, PATIENCE, SANITIZED, SYSTEM, clean_env, write_rules)
+
+JOURNALD = "/lib/systemd/systemd-journald"
+ID = "0123456789abcdef0123456789abcdef"
+
+# Inside: fresh /run and journal, journald, the daemon, the program; then the journal is read.
+INSIDE = r"""
+set -eu
+work=$1
+mount --make-rprivate /
+mkdir -p "$work/machine"
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/journal /run/log/journal/%(id)s /run/pyaudit
+[ ! -d /var/log/journal ] || mount -t tmpfs tmpfs /var/log/journal
+echo %(id)s >"$work/machine/id"
+[ -e /etc/machine-id ] || : >/etc/machine-id
+mount --bind "$work/machine/id" /etc/machine-id
+%(journald)s >"$work/journald.log" 2>&1 &
+journald=$!
+daemon=
+trap 'kill $daemon $journald 2>/dev/null || :; wait' EXIT
+until_there() {
+	n=0
+	until "$@"; do
+		n=$((n + 1))
+		[ $n -lt %(tries)d ] || { echo "waited in vain: $*" >&2; cat "$work"/*.log >&2; exit 3; }
+		sleep 0.05
+	done
+}
+until_there test -S /run/systemd/journal/socket || exit 77
+%(daemon)s --config "$work/pyauditd.conf" >"$work/daemon.log" 2>&1 &
+daemon=$!
+until_there test -S /run/pyaudit/agent.sock
+LD_PRELOAD=%(agent)s PYAUDIT_DIR=/run/pyaudit /usr/bin/python3 -I -c 'import os; os.system("id")' \
+	>"$work/program.log" 2>&1 && exit 4
+grep -q "rule 'no-exec' denied" "$work/program.log" || { cat "$work/program.log" >&2; exit 5; }
+found() {
+	journalctl --directory=/run/log/journal -o json PYAUDIT_RULE=no-exec >"$work/found.json" 2>/dev/null
+	test -s "$work/found.json"
+}
+until_there found
+"""
+
+
+def test_alert_in_the_journal(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for a mount name space with a journald of its own")
+    for program in ("unshare", "journalctl", "mount"):
+        if not shutil.which(program):
+            pytest.skip("%s is not installed" % program)
+    if not os.path.exists(JOURNALD):
+        pytest.skip("systemd-journald is not installed")
+    if subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("mount name spaces may not be made here")
+    # /run disappears below: nothing the test needs may live there.
+    rules = tmp_path / "rules.d"
+    rules.mkdir()
+    write_rules(rules / "10.rules", NO_EXEC)
+    (tmp_path / "pyauditd.conf").write_text("runtime_dir = /run/pyaudit\nrules = %s\njournal = yes\n" % rules)
+    script = tmp_path / "inside.sh"
+    script.write_text(INSIDE % dict(id=ID, journald=JOURNALD, daemon=DAEMON, agent=AGENT, tries=400 * PATIENCE))
+    done = subprocess.run(["unshare", "-m", "sh", str(script), str(tmp_path)], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_env(), timeout=90 * PATIENCE)
+    if done.returncode == 77:
+        pytest.skip("systemd-journald does not run here: " + done.stdout.decode()[-200:])
+    assert done.returncode == 0, done.stdout.decode()
+
+    entry = json.loads((tmp_path / "found.json").read_text().splitlines()[0])
+    assert entry["PYAUDIT_RULE"] == "no-exec"
+    assert entry["PYAUDIT_EVENT"] == "os.system"
+    assert entry["PYAUDIT_ACTION"] == "block"
+    assert entry["PYAUDIT_SEVERITY"] == "critical"
+    assert entry["PYAUDIT_CALLER_FILE"] == "<string>"
+    assert entry["PYAUDIT_CALLER_LINE"] == "1"
+    assert len(entry["MESSAGE_ID"]) == 32
+    assert entry["OBJECT_PID"] == entry["PYAUDIT_PID"]
+    assert int(entry["PRIORITY"]) <= 4
+    assert "id" in entry["MESSAGE"]
+    catalogs = list((pathlib.Path(__file__).parents[2] / "packaging").glob("**/*.catalog"))
+    assert any(entry["MESSAGE_ID"] in c.read_text() for c in catalogs), "MESSAGE_ID is in no catalog"
