@@ -1,1 +1,717 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `pyauditctl run`: one command under a monitor of its own.
+ *
+ * The command is to notice as little as possible. It stays in our process group, so terminal and
+ * shell treat it as without us: ^C, ^\ and ^Z reach it from the terminal, and we ignore the first
+ * two and stop with the third. Signals that another process sends to us are meant for the command
+ * and are passed on. Descriptors, dispositions and mask are handed on as we found them.
+ *
+ * Signal handlers do the passing on themselves, so that it does not wait for a slow terminal;
+ * they wake the loop by a pipe.
+ */
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "cleanup.h"
+#include "client.h"
+#include "ctl.h"
+#include "monitor.h"
+#include "pyaudit/events.h"
+#include "pyaudit/wire.h"
+#include "writer.h"
+
+#define RECORD_DEFAULT "exec,network,native,unpickle,tamper"
+#define LINES_PER_TURN 500  /* events shown before we look at anything else */
+#define DRAIN_IDLE_MS 15000 /* at the end: a monitor that says nothing for so long is stuck */
+
+static const char help[] =
+	"Usage: pyauditctl run [OPTION...] [--] COMMAND [ARG...]\n"
+	"\n"
+	"Runs COMMAND under a private monitor: no root, no service. What it does appears on\n"
+	"standard error, what rules deny is refused. Input, terminal, signals and the exit status\n"
+	"are the command's own.\n"
+	"\n"
+	"  --rules PATH        rules beside the shipped ones: a file or a directory; may be repeated\n"
+	"  --no-default-rules  leave out the shipped rules\n"
+	"  --observe           refuse nothing: say what would have been refused\n"
+	"  --record CLASSES    what to record without a rule: exec, file, network, import, native,\n"
+	"                      code, unpickle, startup, tamper, process, separated by commas, or all\n"
+	"                      (default: " RECORD_DEFAULT ")\n"
+	"  --json PATH         write events as JSON lines to PATH; -: to standard output in the place\n"
+	"                      of text on standard error\n"
+	"  --quiet             show neither events nor summary\n"
+	"\n"
+	"Examples:\n"
+	"  pyauditctl run -- python3 app.py\n"
+	"  pyauditctl run --rules deny-exec.json -- python3 -c 'import os; os.system(\"id\")'\n"
+	"  pyauditctl run --record all --json events.ndjson --quiet -- pip install ./package\n"
+	"\n"
+	"Exit status: the command's; 128+N if signal N ended it; 127 no such command, 126 it cannot\n"
+	"be executed, 125 no monitor, 2 mistake on the command line or in rules: then it was not run.\n";
+
+struct run {
+	struct monitor_options options;
+	const char **rules;
+	const char *json;
+	bool quiet;
+	char **command;
+
+	struct monitor monitor;
+	struct client events; /* tail; fd -1: nobody looks at events, or the monitor has gone */
+	struct writer writer;
+	bool writing;         /* the writer's reader is still there */
+	FILE *json_out;       /* --json to what is no regular file */
+	char *ndjson;         /* --json to a file: its absolute path */
+
+	bool monitor_died;
+	struct timespec last_line; /* when the newest event came */
+	pid_t pid;                 /* the command, once it runs */
+};
+
+/* What the handlers know. */
+static volatile sig_atomic_t command_pid; /* 0: before it started, or after it ended */
+static volatile sig_atomic_t caught;      /* signal while there was no command */
+static int wake_pipe[2] = {-1, -1};
+
+/* Signals that we have handlers for, or ignore; found is what the command gets back. */
+static const int handled_signals[] = {
+	SIGHUP,  SIGINT,   SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGIO,   SIGPWR,
+	SIGCONT, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU, SIGCHLD, SIGPIPE,
+};
+#define N_HANDLED (sizeof(handled_signals) / sizeof(handled_signals[0]))
+static struct sigaction found[N_HANDLED];
+static sigset_t found_mask;
+
+static bool
+is_stop_signal(int signal_number)
+{
+	return signal_number == SIGTSTP || signal_number == SIGTTIN || signal_number == SIGTTOU;
+}
+
+/* Stops us as if there were no handler; nothing happens in an orphaned process group. */
+static void
+stop_self(int signal_number)
+{
+	struct sigaction handler, standard = {.sa_handler = SIG_DFL};
+	sigset_t set, mask;
+
+	(void)sigaction(signal_number, &standard, &handler);
+	(void)raise(signal_number);
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, signal_number);
+	(void)sigprocmask(SIG_UNBLOCK, &set, &mask); /* here it stops */
+	(void)sigprocmask(SIG_SETMASK, &mask, NULL);
+	(void)sigaction(signal_number, &handler, NULL);
+}
+
+/* From the terminal or the kernel, the command has got the signal itself. */
+static void
+on_signal(int signal_number, siginfo_t *info, void *context)
+{
+	int saved_errno = errno;
+	bool from_process = info->si_code <= 0 && info->si_pid != command_pid;
+	ssize_t n;
+
+	(void)context;
+	if (signal_number == SIGCHLD) {
+		/* only to wake the loop */
+	} else if (command_pid > 0 && from_process) {
+		(void)kill(command_pid, signal_number);
+	} else if (is_stop_signal(signal_number)) {
+		if (info->si_pid != command_pid) /* else the loop sees the command stop */
+			stop_self(signal_number);
+	} else if (command_pid == 0 && signal_number != SIGCONT && signal_number != SIGWINCH) {
+		caught = signal_number;
+	}
+	n = write(wake_pipe[1], "", 1); /* full is as good as written */
+	(void)n;
+	errno = saved_errno;
+}
+
+static bool
+interrupted(void)
+{
+	return caught != 0;
+}
+
+static int
+set_up_signals(void)
+{
+	sigset_t ours;
+	size_t i;
+
+	if (pipe2(wake_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+		return -errno;
+	(void)sigemptyset(&ours);
+	for (i = 0; i < N_HANDLED; i++) {
+		struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
+		int signal_number = handled_signals[i];
+
+		(void)sigfillset(&action.sa_mask);
+		if (signal_number == SIGCHLD)
+			action.sa_flags |= SA_RESTART;
+		(void)sigaction(signal_number, NULL, &found[i]);
+		/* nohup and background jobs of plain shells: ignored stays ignored. */
+		if (found[i].sa_handler == SIG_IGN && signal_number != SIGCHLD)
+			continue;
+		if (signal_number == SIGPIPE) {
+			action.sa_flags = 0;
+			action.sa_handler = SIG_IGN;
+		}
+		(void)sigaction(signal_number, &action, NULL);
+		(void)sigaddset(&ours, signal_number);
+	}
+	(void)sigprocmask(SIG_UNBLOCK, &ours, &found_mask);
+	return 0;
+}
+
+static void
+give_signals_back(void)
+{
+	size_t i;
+
+	for (i = 0; i < N_HANDLED; i++)
+		(void)sigaction(handled_signals[i], &found[i], NULL);
+	(void)sigprocmask(SIG_SETMASK, &found_mask, NULL);
+}
+
+static void
+drain_wake_pipe(void)
+{
+	char bytes[64];
+
+	while (read(wake_pipe[0], bytes, sizeof(bytes)) > 0)
+		;
+}
+
+/* The command line */
+
+static int
+check_record(const char *list)
+{
+	const char *names[PYAUDIT_N_CLASSES + 1];
+	CLEANUP(freep) char *copy = strdup(list);
+	char *rest = copy, *name;
+	size_t i;
+
+	for (i = 0; i < PYAUDIT_N_CLASSES; i++)
+		names[i] = pyaudit_class_names[i];
+	names[PYAUDIT_N_CLASSES] = "all";
+	while (rest != NULL && (name = strsep(&rest, ",")) != NULL) {
+		const char *nearest;
+
+		if (pyaudit_class_by_name(name, strlen(name)) != 0)
+			continue;
+		nearest = ctl_nearest(name, names, PYAUDIT_N_CLASSES + 1);
+		if (nearest != NULL)
+			return ctl_usage_error("run",
+					       "--record: unknown class '%s', did you mean '%s'?",
+					       name, nearest);
+		return ctl_usage_error("run", "--record: unknown class '%s'", name);
+	}
+	return CTL_OK;
+}
+
+/* CTL_OK with a command to run, CTL_OK without one (help was shown), or an exit code. */
+static int
+parse_options(struct run *run, int argc, char **argv)
+{
+	enum { RULES = 256, NO_DEFAULT_RULES, OBSERVE, RECORD, JSON, QUIET, HELP };
+	static const struct option options[] = {
+		{"rules", required_argument, NULL, RULES},
+		{"no-default-rules", no_argument, NULL, NO_DEFAULT_RULES},
+		{"observe", no_argument, NULL, OBSERVE},
+		{"record", required_argument, NULL, RECORD},
+		{"json", required_argument, NULL, JSON},
+		{"quiet", no_argument, NULL, QUIET},
+		{"help", no_argument, NULL, HELP},
+		{0},
+	};
+	int option;
+
+	run->options.record = RECORD_DEFAULT;
+	run->rules = calloc((size_t)argc, sizeof(*run->rules));
+	if (run->rules == NULL)
+		return CTL_RUN_MONITOR;
+	run->options.rules = run->rules;
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "+:hq", options, NULL)) != -1) {
+		switch (option) {
+		case RULES:
+			run->rules[run->options.n_rules++] = optarg;
+			break;
+		case NO_DEFAULT_RULES:
+			run->options.no_default_rules = true;
+			break;
+		case OBSERVE:
+			run->options.observe = true;
+			break;
+		case RECORD:
+			run->options.record = optarg;
+			break;
+		case JSON:
+			run->json = optarg;
+			break;
+		case 'q':
+		case QUIET:
+			run->quiet = true;
+			break;
+		case 'h':
+		case HELP:
+			(void)fputs(help, stdout);
+			return CTL_OK;
+		case ':':
+			return ctl_usage_error("run", "option '%s' needs a value", argv[optind - 1]);
+		default:
+			return ctl_usage_error("run", "unknown option '%s'", argv[optind - 1]);
+		}
+	}
+	if (optind == argc)
+		return ctl_usage_error("run", "no command given");
+	run->command = argv + optind;
+	return check_record(run->options.record);
+}
+
+/* Where events go */
+
+/* Empties or creates the file of --json. A regular file is the daemon's to write, so that it is
+ * whole whatever happens to us; into a pipe or device we write what we are told. */
+static int
+open_json(struct run *run)
+{
+	CLEANUP(closep) int fd = -1;
+	struct stat st;
+
+	if (run->json == NULL || strcmp(run->json, "-") == 0)
+		return CTL_OK;
+	fd = open(run->json, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		ctl_error("cannot write to '%s': %s", run->json, strerror(errno));
+		return CTL_RUN_MONITOR;
+	}
+	if (S_ISREG(st.st_mode)) {
+		run->ndjson = realpath(run->json, NULL);
+		run->options.ndjson = run->ndjson;
+		if (run->ndjson != NULL)
+			return CTL_OK;
+	}
+	run->json_out = fdopen(fd, "w");
+	if (run->json_out == NULL) {
+		ctl_error("cannot write to '%s': %s", run->json, strerror(errno));
+		return CTL_RUN_MONITOR;
+	}
+	fd = -1;
+	return CTL_OK;
+}
+
+/* Decides who gets the events that the daemon tells us, if anyone. */
+static void
+choose_writer(struct run *run)
+{
+	run->writing = true;
+	if (run->json_out != NULL)
+		writer_json_init(&run->writer, run->json_out);
+	else if (run->json != NULL && strcmp(run->json, "-") == 0)
+		writer_json_init(&run->writer, stdout);
+	else if (!run->quiet)
+		writer_text_init(&run->writer, stderr);
+	else
+		run->writing = false;
+}
+
+static int
+connect_events(struct run *run)
+{
+	CLEANUP(json_freep) cJSON *answer = NULL;
+	int r = client_open(&run->events, run->monitor.dir);
+
+	if (r == 0)
+		r = client_ask(&run->events, "tail", &answer, NULL);
+	if (r < 0)
+		client_explain(run->monitor.dir, r);
+	else if (!client_accepted(answer))
+		r = -EBADMSG;
+	return r < 0 ? CTL_RUN_MONITOR : CTL_OK;
+}
+
+/* Shows what has come, some lines of it. Whether there may be more already. */
+static bool
+show_events(struct run *run)
+{
+	unsigned i;
+
+	for (i = 0; i < LINES_PER_TURN && run->events.fd >= 0; i++) {
+		size_t len;
+		char *line;
+		int r = client_line(&run->events, &line, &len, 0);
+
+		if (r == -EAGAIN)
+			return false;
+		if (r == 1) {
+			(void)clock_gettime(CLOCK_REALTIME, &run->last_line);
+			r = writer_line(&run->writer, line, len);
+			if (r == 0 || r == -EBADMSG)
+				continue;
+			run->writing = false; /* nobody reads it, or it cannot be written */
+		}
+		client_close(&run->events);
+	}
+	return run->events.fd >= 0;
+}
+
+/* The command */
+
+static int
+set_environment(const struct run *run)
+{
+	const char *others = getenv("LD_PRELOAD");
+	CLEANUP(freep) char *copy = strdup(others == NULL ? "" : others);
+	char *rest = copy, *name;
+	struct buf preload;
+	bool failed;
+
+	if (copy == NULL)
+		return -ENOMEM;
+	buf_init(&preload);
+	buf_add_str(&preload, run->monitor.agent);
+	while ((name = strsep(&rest, ": ")) != NULL) {
+		if (name[0] == '\0' || strcmp(name, run->monitor.agent) == 0)
+			continue;
+		buf_add_char(&preload, ':');
+		buf_add_str(&preload, name);
+	}
+	buf_add_char(&preload, '\0');
+	failed = preload.failed || setenv("LD_PRELOAD", preload.data, 1) != 0 ||
+		 setenv(PYAUDIT_ENV_DIR, run->monitor.dir, 1) != 0 ||
+		 unsetenv(PYAUDIT_ENV_DISABLE) != 0;
+	buf_fini(&preload);
+	return failed ? -ENOMEM : 0;
+}
+
+static int
+explain_exec(const char *name, int error)
+{
+	if (error == ENOENT && strchr(name, '/') == NULL) {
+		ctl_error("%s: command not found", name);
+		return CTL_RUN_NOT_FOUND;
+	}
+	if (error == ENOENT && access(name, F_OK) == 0) {
+		ctl_error("%s: its interpreter is not there", name);
+		return CTL_RUN_NOT_FOUND;
+	}
+	if (error == ENOENT || error == ENOTDIR) {
+		ctl_error("%s: no such file", name);
+		return CTL_RUN_NOT_FOUND;
+	}
+	ctl_error("%s: cannot execute: %s", name, strerror(error));
+	return CTL_RUN_NOT_EXECUTABLE;
+}
+
+/* CTL_OK with the command running, or an exit code. */
+static int
+start_command(struct run *run)
+{
+	CLEANUP(closep) int report_fd = -1;
+	sigset_t all, mask;
+	int report[2];
+	int error = 0;
+	ssize_t n;
+
+	if (set_environment(run) != 0 || pipe2(report, O_CLOEXEC) != 0) {
+		ctl_error("cannot start %s: %s", run->command[0], strerror(errno));
+		return CTL_RUN_MONITOR;
+	}
+	report_fd = report[0];
+	(void)fflush(NULL);
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &mask);
+	run->pid = caught != 0 ? 0 : fork();
+	if (run->pid == 0 && caught == 0) {
+		give_signals_back();
+		(void)execvp(run->command[0], run->command);
+		error = errno;
+		n = write(report[1], &error, sizeof(error));
+		(void)n;
+		_exit(CTL_RUN_NOT_FOUND);
+	}
+	if (run->pid > 0)
+		command_pid = run->pid;
+	else
+		error = errno;
+	(void)sigprocmask(SIG_SETMASK, &mask, NULL);
+	(void)close(report[1]);
+	if (run->pid == 0)
+		return CTL_RUN_SIGNAL + caught;
+	if (run->pid < 0) {
+		ctl_error("cannot start %s: %s", run->command[0], strerror(error));
+		return CTL_RUN_MONITOR;
+	}
+	do {
+		n = read(report_fd, &error, sizeof(error)); /* its end: exec closed it */
+	} while (n < 0 && errno == EINTR);
+	if (n != sizeof(error))
+		return CTL_OK;
+	command_pid = 0;
+	while (waitpid(run->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return explain_exec(run->command[0], error);
+}
+
+/* The command has stopped: so should we, or the shell would not know. Not for a SIGSTOP in the
+ * middle of a pipeline or script, where nobody would wake us again. */
+static void
+follow_stop(int signal_number)
+{
+	if (is_stop_signal(signal_number) || getpgrp() == getpid())
+		stop_self(SIGTSTP);
+}
+
+/* Whether the command has ended, and how. */
+static bool
+command_has_ended(struct run *run, int *ret_status)
+{
+	siginfo_t info = {0};
+	int status;
+
+	if (waitid(P_PID, (id_t)run->pid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT) != 0 ||
+	    info.si_pid == 0)
+		return false;
+	if (info.si_code != CLD_STOPPED)
+		command_pid = 0; /* before its number can be another's */
+	if (waitpid(run->pid, &status, WUNTRACED | WNOHANG) != run->pid)
+		return false;
+	if (WIFSTOPPED(status)) {
+		follow_stop(WSTOPSIG(status));
+		return false;
+	}
+	*ret_status = status;
+	return true;
+}
+
+static void
+look_at_monitor(struct run *run)
+{
+	monitor_read_log(&run->monitor);
+	if (!run->monitor_died && monitor_has_ended(&run->monitor))
+		run->monitor_died = true;
+}
+
+/* Until the command ends. Its status as of waitpid. */
+static int
+watch_command(struct run *run)
+{
+	bool more = false;
+	int status;
+
+	while (!command_has_ended(run, &status)) {
+		struct pollfd fds[] = {{.fd = wake_pipe[0], .events = POLLIN},
+				       {.fd = run->monitor.log_fd, .events = POLLIN},
+				       {.fd = run->events.fd, .events = POLLIN}};
+
+		(void)poll(fds, 3, more ? 0 : -1);
+		drain_wake_pipe();
+		look_at_monitor(run);
+		more = show_events(run);
+	}
+	return status;
+}
+
+/* The end */
+
+/* Tells the daemon to read everything to its end and to end itself, and shows what still comes.
+ * Its last words are in *ret_status then. Gives up on a daemon that does nothing any more, or on
+ * a signal: the user's patience is the limit. */
+static bool
+stop_monitor(struct run *run, cJSON **ret_status)
+{
+	CLEANUP(client_close) struct client control = CLIENT_INIT;
+	CLEANUP(json_freep) cJSON *request = cJSON_CreateObject();
+	bool more = false;
+	int r;
+
+	if (cJSON_AddStringToObject(request, "request", "stop") == NULL ||
+	    client_open(&control, run->monitor.dir) != 0 || client_send(&control, request) != 0)
+		return false;
+	while (control.fd >= 0 || run->events.fd >= 0) {
+		struct pollfd fds[] = {{.fd = wake_pipe[0], .events = POLLIN},
+				       {.fd = run->monitor.log_fd, .events = POLLIN},
+				       {.fd = run->events.fd, .events = POLLIN},
+				       {.fd = control.fd, .events = POLLIN}};
+
+		if (poll(fds, 4, more ? 0 : DRAIN_IDLE_MS) == 0 && !more)
+			return false;
+		drain_wake_pipe();
+		if (caught != 0)
+			return false;
+		monitor_read_log(&run->monitor);
+		more = show_events(run);
+		if (fds[3].revents == 0)
+			continue;
+		r = client_answer(&control, 0, ret_status, NULL);
+		if (r < 0 && r != -EAGAIN)
+			return false;
+		if (r == 0)
+			client_close(&control);
+	}
+	return *ret_status != NULL;
+}
+
+static void
+say_monitor_died(const struct run *run)
+{
+	int status = run->monitor.status;
+	struct tm local = {0};
+	char clock[32], how[64] = "";
+
+	(void)localtime_r(&run->last_line.tv_sec, &local);
+	(void)strftime(clock, sizeof(clock), "%H:%M:%S", &local);
+	if (WIFSIGNALED(status))
+		(void)snprintf(how, sizeof(how), " of signal %d (%s)", WTERMSIG(status),
+			       strsignal(WTERMSIG(status)));
+	text_print_block(stderr, run->monitor.log, run->monitor.log_len);
+	(void)fprintf(stderr,
+		      "pyaudit: the monitor died%s; policy stayed in force; events after %s.%03ld "
+		      "are missing\n",
+		      how, clock, run->last_line.tv_nsec / 1000000);
+}
+
+static double
+get_count(const cJSON *status, const char *name)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(status, name);
+
+	if (cJSON_IsArray(item))
+		return cJSON_GetArraySize(item);
+	return cJSON_IsNumber(item) ? item->valuedouble : 0;
+}
+
+static void
+say_count(const char *separator, double count, const char *one, const char *many,
+	  const char *colour)
+{
+	const struct ctl_palette *palette = ctl_palette(stderr);
+	bool loud = colour != NULL && count > 0;
+
+	(void)fprintf(stderr, "%s%s%s%.0f %s%s", separator, loud ? palette->bold : "",
+		      loud ? colour : "", count, count == 1 ? one : many,
+		      loud ? palette->reset : "");
+}
+
+static void
+say_summary(const cJSON *status)
+{
+	const struct ctl_palette *palette = ctl_palette(stderr);
+
+	say_count("pyaudit: ", get_count(status, "events"), "event", "events", NULL);
+	say_count(", ", get_count(status, "alerts"), "alert", "alerts", palette->yellow);
+	say_count(", ", get_count(status, "denials"), "denied", "denied", palette->red);
+	say_count(", ", get_count(status, "lost"), "lost", "lost", palette->magenta);
+	say_count(", ", get_count(status, "processes"), "process", "processes", NULL);
+	(void)fputc('\n', stderr);
+}
+
+/* After the command: everything shown, the files whole, the directory gone. */
+static void
+finish(struct run *run, bool summary)
+{
+	CLEANUP(json_freep) cJSON *status = NULL;
+	bool stopped;
+
+	caught = 0;
+	look_at_monitor(run);
+	stopped = !run->monitor_died && stop_monitor(run, &status);
+	if (!stopped && !run->monitor_died && caught == 0)
+		look_at_monitor(run);
+	while (run->monitor_died && show_events(run))
+		; /* what it said before it died */
+	if (run->monitor_died)
+		say_monitor_died(run);
+	else if (!stopped)
+		(void)fprintf(stderr, "pyaudit: %s; events may be missing\n",
+			      caught != 0 ? "interrupted" : "the monitor does not answer");
+	else if (summary)
+		say_summary(status);
+	client_close(&run->events);
+	monitor_end(&run->monitor);
+}
+
+static int
+run_monitored(struct run *run)
+{
+	int r, status;
+
+	(void)clock_gettime(CLOCK_REALTIME, &run->last_line);
+	choose_writer(run);
+	r = run->writing ? connect_events(run) : CTL_OK;
+	if (r == CTL_OK)
+		r = start_command(run);
+	if (r != CTL_OK) {
+		client_close(&run->events);
+		monitor_end(&run->monitor);
+		return r;
+	}
+	status = watch_command(run);
+	finish(run, !run->quiet);
+	if (WIFSIGNALED(status))
+		return CTL_RUN_SIGNAL + WTERMSIG(status);
+	return WEXITSTATUS(status);
+}
+
+/* Standard output that we found closed is a placeholder of main's, close-on-exec; what we
+ * inherited cannot be. */
+static bool
+stdout_is_closed(void)
+{
+	int flags = fcntl(STDOUT_FILENO, F_GETFD);
+
+	return flags < 0 || (flags & FD_CLOEXEC) != 0;
+}
+
+static int
+run_fini(struct run *run, int code)
+{
+	if (run->json_out != NULL)
+		(void)fclose(run->json_out);
+	free(run->ndjson);
+	free(run->rules);
+	return code;
+}
+
+int
+cmd_run(int argc, char **argv)
+{
+	struct run run = {.events = CLIENT_INIT, .monitor = MONITOR_INIT};
+	int r = parse_options(&run, argc, argv);
+
+	if (r != CTL_OK || run.command == NULL)
+		return run_fini(&run, r);
+	if (run.json != NULL && strcmp(run.json, "-") == 0 && stdout_is_closed()) {
+		ctl_error("--json -: standard output is closed");
+		return run_fini(&run, CTL_RUN_MONITOR);
+	}
+	r = open_json(&run);
+	if (r == CTL_OK && set_up_signals() != 0) {
+		ctl_error("cannot handle signals: %s", strerror(errno));
+		r = CTL_RUN_MONITOR;
+	}
+	if (r == CTL_OK)
+		r = monitor_start(&run.monitor, &run.options, wake_pipe[0], interrupted);
+	if (r == CTL_RUN_SIGNAL)
+		r += caught;
+	else if (r == CTL_OK)
+		r = run_monitored(&run);
+	return run_fini(&run, r);
+}

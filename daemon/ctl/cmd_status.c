@@ -1,1 +1,273 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* `pyauditctl status` and `pyauditctl reload`: one question to the daemon, one answer. */
+#include <cjson/cJSON.h>
+#include <getopt.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "client.h"
+#include "ctl.h"
+#include "writer.h"
+
+static const char status_help[] =
+	"Usage: pyauditctl status [--json] [--dir DIR]\n"
+	"\n"
+	"Shows the state of the daemon and the processes it watches.\n"
+	"\n"
+	"  --json     the daemon's answer as one line of JSON\n"
+	"  --dir DIR  its runtime directory (default: PYAUDIT_DIR or /run/pyaudit)\n"
+	"\n"
+	"Examples:\n"
+	"  pyauditctl status\n"
+	"  pyauditctl status --json | jq '.processes[].pid'\n"
+	"\n"
+	"Exit status: 0, 1 if the daemon cannot be asked, 2 mistake on the command line.\n";
+
+static const char reload_help[] =
+	"Usage: pyauditctl reload [--dir DIR]\n"
+	"\n"
+	"Makes the daemon read its rules again and hand them to every watched process. Rules with\n"
+	"mistakes are shown and change nothing: those in force stay.\n"
+	"\n"
+	"  --dir DIR  the daemon's runtime directory (default: PYAUDIT_DIR or /run/pyaudit)\n"
+	"\n"
+	"Examples:\n"
+	"  pyauditctl rules check /etc/pyaudit/rules.d && pyauditctl reload\n"
+	"\n"
+	"Exit status: 0, 1 if rules have mistakes or the daemon cannot be asked, 2 mistake on the\n"
+	"command line.\n";
+
+struct question {
+	const char *dir;
+	bool json;
+	bool help;
+};
+
+static int
+parse_options(struct question *question, const char *help, bool takes_json, int argc, char **argv)
+{
+	enum { JSON = 256, DIRECTORY, HELP };
+	static const struct option options[] = {
+		{"dir", required_argument, NULL, DIRECTORY},
+		{"help", no_argument, NULL, HELP},
+		{"json", no_argument, NULL, JSON}, /* the last: left out for some */
+		{0},
+	};
+	static const struct option no_json[] = {
+		{"dir", required_argument, NULL, DIRECTORY},
+		{"help", no_argument, NULL, HELP},
+		{0},
+	};
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":h", takes_json ? options : no_json, NULL)) !=
+	       -1) {
+		switch (option) {
+		case JSON:
+			question->json = true;
+			break;
+		case DIRECTORY:
+			question->dir = optarg;
+			break;
+		case 'h':
+		case HELP:
+			question->help = true;
+			(void)fputs(help, stdout);
+			return CTL_OK;
+		case ':':
+			return ctl_usage_error(argv[0], "option '%s' needs a value",
+					       argv[optind - 1]);
+		default:
+			return ctl_usage_error(argv[0], "unknown option '%s'", argv[optind - 1]);
+		}
+	}
+	if (optind < argc)
+		return ctl_usage_error(argv[0], "unexpected argument '%s'", argv[optind]);
+	question->dir = client_directory(question->dir);
+	return CTL_OK;
+}
+
+static int
+ask(struct client *client, const char *dir, const char *request, cJSON **ret_answer,
+    char **ret_line)
+{
+	int r = client_open(client, dir);
+
+	if (r == 0)
+		r = client_ask(client, request, ret_answer, ret_line);
+	if (r < 0) {
+		client_explain(dir, r);
+		return CTL_FAILED;
+	}
+	return client_accepted(*ret_answer) ? CTL_OK : CTL_FAILED;
+}
+
+static const cJSON *
+get(const cJSON *object, const char *name)
+{
+	return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+static double
+get_number(const cJSON *object, const char *name)
+{
+	const cJSON *item = get(object, name);
+
+	return cJSON_IsNumber(item) ? item->valuedouble : 0;
+}
+
+static const char *
+get_string(const cJSON *object, const char *name)
+{
+	const char *text = cJSON_GetStringValue(get(object, name));
+
+	return text == NULL ? "" : text;
+}
+
+static void
+format_duration(char *ret, size_t size, double seconds)
+{
+	unsigned long s = seconds < 0 ? 0 : (unsigned long)seconds;
+
+	if (s >= 86400)
+		(void)snprintf(ret, size, "%lud %luh", s / 86400, s / 3600 % 24);
+	else if (s >= 3600)
+		(void)snprintf(ret, size, "%luh %lumin", s / 3600, s / 60 % 60);
+	else if (s >= 60)
+		(void)snprintf(ret, size, "%lumin %lus", s / 60, s % 60);
+	else
+		(void)snprintf(ret, size, "%lus", s);
+}
+
+static void
+print_daemon(const cJSON *status)
+{
+	const struct ctl_palette *palette = ctl_palette(stdout);
+	const cJSON *files = get(status, "rules_files");
+	double denials = get_number(status, "denials"), lost = get_number(status, "lost");
+	const cJSON *file;
+	char uptime[64];
+
+	format_duration(uptime, sizeof(uptime), get_number(status, "uptime_s"));
+	(void)printf("%spyauditd ", palette->bold);
+	text_print_cell(stdout, get_string(status, "version"), 0);
+	(void)printf("%s, process %.0f, up %s\n", palette->reset, get_number(status, "pid"), uptime);
+	(void)printf("rules      %.0f, generation %.0f%s\n", get_number(status, "rules"),
+		     get_number(status, "generation"),
+		     cJSON_IsTrue(get(status, "observe")) ? ", observing only: nothing is refused"
+							  : "");
+	cJSON_ArrayForEach(file, files)
+		if (cJSON_IsString(file))
+			text_print(stdout, "           ", file->valuestring);
+	(void)printf("processes  %.0f\n", get_number(status, "agents"));
+	(void)printf("events     %.0f, %.0f alerts, %s%.0f denied%s, %s%.0f lost%s\n",
+		     get_number(status, "events"), get_number(status, "alerts"),
+		     denials > 0 ? palette->red : "", denials, denials > 0 ? palette->reset : "",
+		     lost > 0 ? palette->magenta : "", lost, lost > 0 ? palette->reset : "");
+	(void)printf("clients    %.0f\n", get_number(status, "clients"));
+}
+
+/* What a process is called: its script, else its program. */
+static const char *
+process_name(const cJSON *process)
+{
+	const char *script = get_string(process, "script");
+
+	return script[0] != '\0' && strcmp(script, "-c") != 0 ? script
+							       : get_string(process, "exe");
+}
+
+static unsigned
+widest(const cJSON *processes, const char *name, const char *title)
+{
+	unsigned width = (unsigned)strlen(title);
+	const cJSON *process;
+
+	cJSON_ArrayForEach(process, processes) {
+		unsigned w = text_width(name != NULL ? get_string(process, name)
+						     : process_name(process));
+
+		if (w > width)
+			width = w;
+	}
+	return width;
+}
+
+static void
+print_processes(const cJSON *processes)
+{
+	const struct ctl_palette *palette = ctl_palette(stdout);
+	unsigned unit = widest(processes, "unit", "UNIT");
+	struct winsize size;
+	unsigned program = 0;
+	const cJSON *process;
+
+	if (cJSON_GetArraySize(processes) == 0)
+		return;
+	/* On a terminal the last column takes what is left. */
+	if (isatty(STDOUT_FILENO) == 1 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 &&
+	    size.ws_col > 60 + unit)
+		program = size.ws_col - 55 - unit;
+	if (program > widest(processes, NULL, "PROGRAM"))
+		program = 0;
+	(void)printf("\n%s    PID   UID  SINCE          EVENTS   DENIED     LOST  ", palette->bold);
+	text_print_cell(stdout, "UNIT", unit);
+	(void)printf("  PROGRAM%s\n", palette->reset);
+	cJSON_ArrayForEach(process, processes) {
+		char since[32];
+
+		text_clock(since, sizeof(since), get_string(process, "since"));
+		(void)printf("%7.0f %5.0f  ", get_number(process, "pid"),
+			     get_number(process, "uid"));
+		text_print_cell(stdout, since, 12);
+		(void)printf(" %8.0f %8.0f %8.0f  ", get_number(process, "events"),
+			     get_number(process, "denials"), get_number(process, "lost"));
+		text_print_cell(stdout, get_string(process, "unit"), unit);
+		(void)printf("  ");
+		text_print_cell(stdout, process_name(process), program);
+		(void)printf("\n");
+	}
+}
+
+int
+cmd_status(int argc, char **argv)
+{
+	CLEANUP(client_close) struct client client = CLIENT_INIT;
+	CLEANUP(json_freep) cJSON *answer = NULL;
+	struct question question = {0};
+	char *line = NULL;
+	int r = parse_options(&question, status_help, true, argc, argv);
+
+	if (r != CTL_OK || question.help)
+		return r;
+	r = ask(&client, question.dir, "status", &answer, &line);
+	if (r != CTL_OK)
+		return r;
+	if (question.json) {
+		(void)puts(line);
+		return CTL_OK;
+	}
+	print_daemon(answer);
+	print_processes(get(answer, "processes"));
+	return CTL_OK;
+}
+
+int
+cmd_reload(int argc, char **argv)
+{
+	CLEANUP(client_close) struct client client = CLIENT_INIT;
+	CLEANUP(json_freep) cJSON *answer = NULL;
+	struct question question = {0};
+	int r = parse_options(&question, reload_help, false, argc, argv);
+
+	if (r != CTL_OK || question.help)
+		return r;
+	r = ask(&client, question.dir, "reload", &answer, NULL);
+	if (r == CTL_OK)
+		(void)printf("rules of generation %.0f are in force\n",
+			     get_number(answer, "generation"));
+	return r;
+}

@@ -1,1 +1,308 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `pyauditctl tail`: events as they happen. When the daemon goes away, as in an upgrade, it waits
+ * for the next one and asks it for what happened since. SIGINT and SIGPIPE keep their meaning:
+ * every line is written at once, so there is nothing to clean up.
+ */
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "client.h"
+#include "ctl.h"
+#include "writer.h"
+
+#define TIME_SIZE sizeof("2026-11-22T14:00:00.000000000Z")
+#define RETRY_FIRST_MS 100
+#define RETRY_MOST_MS 2000
+#define LINES_PER_TURN 500
+
+static const char help[] =
+	"Usage: pyauditctl tail [OPTION...] [FILTER]\n"
+	"\n"
+	"Shows events of the daemon as they happen, those that FILTER holds for. FILTER is a\n"
+	"condition as in rules.\n"
+	"\n"
+	"  --json          JSON lines, as the daemon writes them\n"
+	"  --since TIME    first show what the daemon remembers since then: 30s, 5m, 2h or 1d ago,\n"
+	"                  HH:MM[:SS] of today, YYYY-MM-DD[ HH:MM[:SS]], or 2026-11-22T14:00:00Z\n"
+	"  --dir DIR       the daemon's runtime directory (default: PYAUDIT_DIR or /run/pyaudit)\n"
+	"  --no-reconnect  end when the daemon ends\n"
+	"\n"
+	"Examples:\n"
+	"  pyauditctl tail\n"
+	"  pyauditctl tail 'severity >= warning'\n"
+	"  pyauditctl tail --since 5m \"proc.unit = 'myapp.service' and exists exec.path\"\n"
+	"  pyauditctl tail --json 'action = block' | jq -r .rule\n"
+	"\n"
+	"Exit status: 130 after ^C; 0 when the reader of its output or, with --no-reconnect, the\n"
+	"daemon has gone; 1 if the daemon cannot be asked, 2 mistake on the command line or in\n"
+	"FILTER.\n";
+
+struct tail {
+	const char *filter;
+	const char *dir;
+	bool json;
+	bool no_reconnect;
+	bool help;
+	char since[TIME_SIZE]; /* "": only what comes */
+	struct client client;
+	struct writer writer;
+};
+
+/* RFC 3339, UTC. */
+static void
+format_time(char ret[TIME_SIZE], const struct timespec *time)
+{
+	struct tm utc;
+
+	(void)gmtime_r(&time->tv_sec, &utc);
+	(void)strftime(ret, TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
+	(void)snprintf(ret + strlen(ret), TIME_SIZE - strlen(ret), ".%09ldZ", time->tv_nsec);
+}
+
+/* "5m" and the like, before now. */
+static bool
+parse_ago(const char *text, struct timespec *time)
+{
+	static const struct {
+		char unit;
+		long long seconds;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
+	char *end;
+	long long n;
+	size_t i;
+
+	if (text[0] < '0' || text[0] > '9')
+		return false;
+	errno = 0;
+	n = strtoll(text, &end, 10);
+	for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (end[0] != units[i].unit || end[1] != '\0' || errno != 0 ||
+		    n > time->tv_sec / units[i].seconds)
+			continue;
+		time->tv_sec -= n * units[i].seconds;
+		return true;
+	}
+	return false;
+}
+
+static bool
+parse_date(const char *text, struct timespec *time)
+{
+	static const char *const formats[] = {
+		"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M",
+		"%Y-%m-%d %H:%M",    "%Y-%m-%d",          "%H:%M:%S",
+		"%H:%M",
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+		struct tm tm = {0};
+		const char *end;
+		long nanoseconds = 0;
+
+		if (formats[i][1] == 'H') /* today's */
+			(void)localtime_r(&time->tv_sec, &tm);
+		tm.tm_sec = tm.tm_min = tm.tm_hour = 0;
+		tm.tm_isdst = -1;
+		end = strptime(text, formats[i], &tm);
+		if (end != NULL && *end == '.') {
+			long digit = 100000000;
+
+			for (end++; *end >= '0' && *end <= '9'; end++, digit /= 10)
+				nanoseconds += (*end - '0') * digit;
+		}
+		if (end == NULL || (*end != '\0' && strcmp(end, "Z") != 0))
+			continue;
+		time->tv_sec = *end == 'Z' ? timegm(&tm) : mktime(&tm);
+		time->tv_nsec = nanoseconds;
+		return true;
+	}
+	return false;
+}
+
+static bool
+parse_since(char ret[TIME_SIZE], const char *text)
+{
+	struct timespec time;
+
+	(void)clock_gettime(CLOCK_REALTIME, &time);
+	if (!parse_ago(text, &time) && !parse_date(text, &time))
+		return false;
+	if (time.tv_sec < 0 || time.tv_sec > 253402300799) /* four digits of a year */
+		return false;
+	format_time(ret, &time);
+	return true;
+}
+
+static int
+parse_options(struct tail *tail, int argc, char **argv)
+{
+	enum { JSON = 256, SINCE, DIRECTORY, NO_RECONNECT, HELP };
+	static const struct option options[] = {
+		{"json", no_argument, NULL, JSON},
+		{"since", required_argument, NULL, SINCE},
+		{"dir", required_argument, NULL, DIRECTORY},
+		{"no-reconnect", no_argument, NULL, NO_RECONNECT},
+		{"help", no_argument, NULL, HELP},
+		{0},
+	};
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		switch (option) {
+		case JSON:
+			tail->json = true;
+			break;
+		case SINCE:
+			if (!parse_since(tail->since, optarg))
+				return ctl_usage_error("tail", "--since: '%s' is no time", optarg);
+			break;
+		case DIRECTORY:
+			tail->dir = optarg;
+			break;
+		case NO_RECONNECT:
+			tail->no_reconnect = true;
+			break;
+		case 'h':
+		case HELP:
+			tail->help = true;
+			(void)fputs(help, stdout);
+			return CTL_OK;
+		case ':':
+			return ctl_usage_error("tail", "option '%s' needs a value",
+					       argv[optind - 1]);
+		default:
+			return ctl_usage_error("tail", "unknown option '%s'", argv[optind - 1]);
+		}
+	}
+	if (optind < argc)
+		tail->filter = argv[optind++];
+	if (optind < argc)
+		return ctl_usage_error("tail",
+				       "unexpected argument '%s': quote the filter as one word",
+				       argv[optind]);
+	tail->dir = client_directory(tail->dir);
+	return CTL_OK;
+}
+
+/* CTL_OK; CTL_USAGE where the daemon does not take the filter; or a negative errno. */
+static int
+subscribe(struct tail *tail)
+{
+	CLEANUP(json_freep) cJSON *request = cJSON_CreateObject();
+	CLEANUP(json_freep) cJSON *answer = NULL;
+	int r;
+
+	if (cJSON_AddStringToObject(request, "request", "tail") == NULL ||
+	    (tail->filter != NULL &&
+	     cJSON_AddStringToObject(request, "filter", tail->filter) == NULL) ||
+	    (tail->since[0] != '\0' &&
+	     cJSON_AddStringToObject(request, "since", tail->since) == NULL))
+		return -ENOMEM;
+	r = client_open(&tail->client, tail->dir);
+	if (r == 0)
+		r = client_request(&tail->client, request, &answer, NULL);
+	if (r == 0)
+		return client_accepted(answer) ? CTL_OK : CTL_USAGE;
+	client_close(&tail->client);
+	return r;
+}
+
+/* 0: the daemon has gone; -EPIPE: our reader has; or another negative errno. */
+static int
+show_until_end(struct tail *tail)
+{
+	for (;;) {
+		/* Asked for nothing, stdout still tells that its reader has gone. */
+		struct pollfd fds[] = {{.fd = tail->client.fd, .events = POLLIN},
+				       {.fd = STDOUT_FILENO}};
+		unsigned i;
+
+		for (i = 0; i < LINES_PER_TURN; i++) {
+			size_t len;
+			char *line;
+			int r = client_line(&tail->client, &line, &len, 0);
+
+			if (r == -EAGAIN)
+				break;
+			if (r <= 0)
+				return r == -ECONNRESET ? 0 : r;
+			r = writer_line(&tail->writer, line, len);
+			if (r < 0 && r != -EBADMSG)
+				return r;
+		}
+		if (poll(fds, 2, i == LINES_PER_TURN ? 0 : -1) > 0 &&
+		    (fds[1].revents & (POLLERR | POLLNVAL)) != 0)
+			return -EPIPE;
+	}
+}
+
+/* Waits for the next daemon. As subscribe. */
+static int
+reconnect(struct tail *tail)
+{
+	struct timespec gone;
+	int delay_ms = RETRY_FIRST_MS;
+	int r;
+
+	(void)clock_gettime(CLOCK_REALTIME, &gone);
+	format_time(tail->since, &gone); /* no event from before it can come twice */
+	(void)fprintf(stderr, "pyauditctl: the daemon has gone; waiting for it to come back\n");
+	do {
+		struct pollfd out = {.fd = STDOUT_FILENO};
+
+		if (poll(&out, 1, delay_ms) > 0)
+			return -EPIPE;
+		delay_ms = delay_ms * 2 > RETRY_MOST_MS ? RETRY_MOST_MS : delay_ms * 2;
+		r = subscribe(tail);
+	} while (r < 0);
+	if (r == CTL_OK)
+		(void)fprintf(stderr, "pyauditctl: connected again\n");
+	return r;
+}
+
+int
+cmd_tail(int argc, char **argv)
+{
+	struct tail tail = {.client = CLIENT_INIT};
+	int r = parse_options(&tail, argc, argv);
+
+	if (r != CTL_OK || tail.help)
+		return r;
+	if (tail.json)
+		writer_json_init(&tail.writer, stdout);
+	else
+		writer_text_init(&tail.writer, stdout);
+
+	r = subscribe(&tail);
+	if (r < 0) {
+		client_explain(tail.dir, r);
+		return CTL_FAILED;
+	}
+	while (r == CTL_OK) {
+		r = show_until_end(&tail);
+		client_close(&tail.client);
+		if (r == 0 && tail.no_reconnect)
+			return CTL_OK;
+		if (r == 0)
+			r = reconnect(&tail);
+	}
+	client_close(&tail.client);
+	if (r == -EPIPE)
+		return CTL_OK;
+	if (r < 0) {
+		ctl_error("%s", r == -EMSGSIZE ? "the daemon does not speak our protocol"
+					       : strerror(-r));
+		return CTL_FAILED;
+	}
+	return r;
+}

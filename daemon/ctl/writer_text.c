@@ -1,1 +1,671 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Events as lines for people:
+ *
+ *   14:02:11.123 BLOCK critical shell-from-web-worker os.system("id") at app.py:12 handler
+ *   [gunicorn 4711]: id from app.py:12                               (one line in fact)
+ *
+ * Nearly all of an event is text that the monitored program chose. On a terminal such text could
+ * move the cursor, rewrite earlier lines, turn the direction of writing or hide, so whatever is not
+ * a visible character is shown as its number: \x1b a byte, \u202e a character. In an ordinary
+ * event the arguments are cut where a terminal's line ends; alerts are shown whole.
+ */
+#include <assert.h>
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+#include <wchar.h>
+
+#include "buf.h"
+#include "cleanup.h"
+#include "ctl.h"
+#include "writer.h"
+
+#define VALUE_DEPTH_MAX 8
+#define ARGS_WIDTH_MIN 24 /* arguments are not cut shorter, even if the line then wraps */
+
+struct text {
+	struct buf buf;
+	unsigned width; /* columns, without escape sequences */
+};
+
+static void
+text_fini(struct text *text)
+{
+	int saved_errno = errno;
+
+	buf_fini(&text->buf);
+	errno = saved_errno;
+}
+
+/* Our own words: plain ASCII. */
+static void
+add(struct text *text, const char *ascii)
+{
+	buf_add_str(&text->buf, ascii);
+	text->width += (unsigned)strlen(ascii);
+}
+
+static void
+add_colour(struct text *text, const char *sequence)
+{
+	buf_add_str(&text->buf, sequence);
+}
+
+static void
+add_text(struct text *text, const struct text *other)
+{
+	buf_add(&text->buf, other->buf.data, other->buf.len);
+	text->width += other->width;
+}
+
+/* Bytes of the character at @bytes, 0 if they are no valid UTF-8 (overlong forms, surrogates and
+ * what is beyond Unicode included). */
+static size_t
+decode(const unsigned char *bytes, size_t len, uint32_t *ret_char)
+{
+	static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+	size_t n, i;
+	uint32_t c;
+
+	if (bytes[0] < 0x80) {
+		*ret_char = bytes[0];
+		return 1;
+	}
+	n = bytes[0] >= 0xf0 ? 4 : bytes[0] >= 0xe0 ? 3 : 2;
+	if (bytes[0] < 0xc2 || bytes[0] > 0xf4 || n > len)
+		return 0;
+	c = bytes[0] & (0xffu >> (n + 1));
+	for (i = 1; i < n; i++) {
+		if ((bytes[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (bytes[i] & 0x3fu);
+	}
+	if (c < smallest[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+		return 0;
+	*ret_char = c;
+	return n;
+}
+
+/* Characters that draw nothing, or change how others are drawn. */
+static bool
+is_hidden(uint32_t c)
+{
+	static const struct {
+		uint32_t first, last;
+	} ranges[] = {
+		{0x0000, 0x001f}, {0x007f, 0x009f}, /* C0, DEL, C1 */
+		{0x00ad, 0x00ad}, {0x034f, 0x034f}, {0x061c, 0x061c}, /* soft hyphen, CGJ, ALM */
+		{0x115f, 0x1160}, {0x17b4, 0x17b5}, {0x180b, 0x180f}, /* fillers */
+		{0x200b, 0x200f}, /* zero width, left-to-right and right-to-left marks */
+		{0x2028, 0x202e}, /* line and paragraph separators, embedding and override */
+		{0x2060, 0x206f}, /* word joiner, isolates, deprecated controls */
+		{0x2800, 0x2800}, {0x3164, 0x3164}, /* blank Braille, Hangul filler */
+		{0xfe00, 0xfe0f}, {0xfeff, 0xfeff}, /* variation selectors, byte order mark */
+		{0xffa0, 0xffa0}, {0xfff0, 0xfffb}, /* interlinear annotation */
+		{0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, /* shorthand and musical controls */
+		{0xe0000, 0xe0fff}, /* tags */
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		if (c >= ranges[i].first && c <= ranges[i].last)
+			return true;
+	return (c & 0xfffe) == 0xfffe; /* no character in any plane */
+}
+
+/* One character of foreign text, escaped where it must be. @quote is the quotation mark it stands
+ * between, 0 for none. Returns the bytes of @bytes that it took. */
+static size_t
+add_char(struct text *text, const unsigned char *bytes, size_t len, char quote)
+{
+	char escaped[16] = "";
+	uint32_t c = 0;
+	size_t n = decode(bytes, len, &c);
+	int width;
+
+	if (n == 0)
+		(void)snprintf(escaped, sizeof(escaped), "\\x%02x", bytes[0]);
+	else if (c == '\n' || c == '\r' || c == '\t')
+		(void)snprintf(escaped, sizeof(escaped), "\\%c",
+			       c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
+	else if (c == '\\' || (quote != 0 && c == (uint32_t)quote))
+		(void)snprintf(escaped, sizeof(escaped), "\\%c", (char)c);
+	else if (c < 0x20 || c == 0x7f)
+		(void)snprintf(escaped, sizeof(escaped), "\\x%02x", (unsigned)c);
+	else if (is_hidden(c))
+		(void)snprintf(escaped, sizeof(escaped), c > 0xffff ? "\\U%08x" : "\\u%04x",
+			       (unsigned)c);
+	if (escaped[0] != '\0') {
+		add(text, escaped);
+		return n == 0 ? 1 : n;
+	}
+	buf_add(&text->buf, bytes, n);
+	width = c < 0x80 ? 1 : wcwidth((wchar_t)c);
+	text->width += width < 0 ? 1 : (unsigned)width;
+	return n;
+}
+
+static void
+add_foreign(struct text *text, const char *string, char quote)
+{
+	size_t len = strlen(string);
+
+	while (len > 0) {
+		size_t n = add_char(text, (const unsigned char *)string, len, quote);
+
+		string += n;
+		len -= n;
+	}
+}
+
+/* As much of @other (plain text) as @width columns hold, then dots if that is not all. */
+static void
+add_cut(struct text *text, const struct text *other, unsigned width)
+{
+	const unsigned char *bytes = (const unsigned char *)other->buf.data;
+	size_t i = 0;
+	unsigned used = 0;
+
+	if (other->width <= width) {
+		add_text(text, other);
+		return;
+	}
+	while (i < other->buf.len) {
+		uint32_t c = 0;
+		size_t n = decode(bytes + i, other->buf.len - i, &c);
+		int w = c < 0x80 ? 1 : wcwidth((wchar_t)c);
+
+		assert(n > 0); /* it has been through add_char */
+		if (w < 0)
+			w = 1;
+		if (used + (unsigned)w + 3 > width)
+			break;
+		used += (unsigned)w;
+		i += n;
+	}
+	buf_add(&text->buf, other->buf.data, i);
+	text->width += used;
+	add(text, "...");
+}
+
+static const char *
+get_string(const cJSON *object, const char *name)
+{
+	return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+}
+
+static void
+add_number(struct text *text, double number)
+{
+	char digits[32];
+
+	if (number == floor(number) && fabs(number) < 1e15)
+		(void)snprintf(digits, sizeof(digits), "%.0f", number);
+	else
+		(void)snprintf(digits, sizeof(digits), "%.17g", number);
+	add(text, digits);
+}
+
+static void add_value(struct text *text, const cJSON *value, unsigned depth);
+
+static void
+add_values(struct text *text, const cJSON *values, unsigned depth)
+{
+	const char *separator = "";
+	const cJSON *value;
+
+	cJSON_ArrayForEach(value, values) {
+		add(text, separator);
+		separator = ", ";
+		if (value->string != NULL) {
+			add_foreign(text, value->string, 0);
+			add(text, "=");
+		}
+		add_value(text, value, depth);
+	}
+}
+
+static void
+add_value(struct text *text, const cJSON *value, unsigned depth)
+{
+	if (depth >= VALUE_DEPTH_MAX) {
+		add(text, "...");
+	} else if (cJSON_IsString(value)) {
+		add(text, "\"");
+		add_foreign(text, value->valuestring, '"');
+		add(text, "\"");
+	} else if (cJSON_IsNumber(value)) {
+		add_number(text, value->valuedouble);
+	} else if (cJSON_IsBool(value)) {
+		add(text, cJSON_IsTrue(value) ? "True" : "False");
+	} else if (cJSON_IsArray(value)) {
+		add(text, "[");
+		add_values(text, value, depth + 1);
+		add(text, "]");
+	} else if (cJSON_IsObject(value)) {
+		const char *type = get_string(value, "object");
+
+		if (type != NULL) {
+			add(text, "<");
+			add_foreign(text, type, 0);
+			add(text, ">");
+		} else {
+			add(text, "{");
+			add_values(text, value, depth + 1);
+			add(text, "}");
+		}
+	} else {
+		add(text, "None");
+	}
+}
+
+void
+text_clock(char *ret, size_t size, const char *time_text)
+{
+	struct tm utc = {0}, local;
+	char fraction[4] = "000";
+	const char *rest = strptime(time_text, "%Y-%m-%dT%H:%M:%S", &utc);
+	time_t seconds;
+	size_t i;
+
+	if (rest != NULL && *rest == '.')
+		for (i = 0, rest++; *rest >= '0' && *rest <= '9'; rest++, i++)
+			if (i < 3)
+				fraction[i] = *rest;
+	if (rest == NULL || strcmp(rest, "Z") != 0) {
+		(void)snprintf(ret, size, "%s", time_text);
+		return;
+	}
+	seconds = timegm(&utc);
+	if (localtime_r(&seconds, &local) == NULL)
+		local = utc;
+	(void)snprintf(ret, size, "%02u:%02u:%02u.%s", (unsigned)local.tm_hour,
+		       (unsigned)local.tm_min, (unsigned)local.tm_sec, fraction);
+}
+
+static void
+add_clock(struct text *text, const struct ctl_palette *palette, const cJSON *event)
+{
+	const char *time_text = get_string(event, "time");
+	char clock[64] = "--:--:--.---";
+
+	if (time_text != NULL)
+		text_clock(clock, sizeof(clock), time_text);
+	add_colour(text, palette->dim);
+	add_foreign(text, clock, 0);
+	add_colour(text, palette->reset);
+	add(text, " ");
+}
+
+static const char *
+base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash == NULL || slash[1] == '\0' ? path : slash + 1;
+}
+
+/* "[app.py 4711]": the script's name where there is one, else the program's. */
+static void
+add_process(struct text *text, const cJSON *event)
+{
+	const char *script = get_string(event, "script");
+	const char *exe = get_string(event, "exe");
+	const cJSON *pid = cJSON_GetObjectItemCaseSensitive(event, "pid");
+
+	if (!cJSON_IsNumber(pid) || pid->valuedouble <= 0)
+		return;
+	add(text, " [");
+	if (script != NULL && script[0] != '\0' && script[0] != '-') {
+		add_foreign(text, base_name(script), 0);
+		add(text, " ");
+	} else if (exe != NULL && exe[0] != '\0') {
+		add_foreign(text, base_name(exe), 0);
+		add(text, " ");
+		if (script != NULL && strncmp(script, "-m ", 3) == 0) {
+			add_foreign(text, script, 0);
+			add(text, " ");
+		}
+	}
+	add_number(text, pid->valuedouble);
+	add(text, "]");
+}
+
+static void
+add_caller(struct text *text, const cJSON *event)
+{
+	const cJSON *caller = cJSON_GetObjectItemCaseSensitive(event, "caller");
+	const cJSON *line = cJSON_GetObjectItemCaseSensitive(caller, "line");
+	const char *file = get_string(caller, "file");
+	const char *function = get_string(caller, "function");
+
+	if (file == NULL)
+		return;
+	add(text, " at ");
+	add_foreign(text, file, 0);
+	if (cJSON_IsNumber(line)) {
+		add(text, ":");
+		add_number(text, line->valuedouble);
+	}
+	if (function != NULL && function[0] != '\0') {
+		add(text, " ");
+		add_foreign(text, function, 0);
+	}
+}
+
+/* The rule's name, or the names, strongest first. */
+static void
+add_rules(struct text *text, const cJSON *event)
+{
+	const cJSON *rule = cJSON_GetObjectItemCaseSensitive(event, "rule");
+	const char *separator = "";
+	const cJSON *name;
+
+	if (cJSON_IsString(rule))
+		add_foreign(text, rule->valuestring, 0);
+	cJSON_ArrayForEach(name, rule) {
+		add(text, separator);
+		separator = ",";
+		if (cJSON_IsString(name))
+			add_foreign(text, name->valuestring, 0);
+	}
+	add(text, " ");
+}
+
+static void
+add_act(struct text *text, const cJSON *event)
+{
+	const char *name = get_string(event, "event");
+	const char *layer = get_string(event, "layer");
+
+	if (layer != NULL && strcmp(layer, "libc") == 0)
+		add(text, "libc:");
+	add_foreign(text, name == NULL ? "?" : name, 0);
+	add(text, "(");
+	add_values(text, cJSON_GetObjectItemCaseSensitive(event, "args"), 0);
+	add(text, ")");
+}
+
+static void
+render_alert(struct text *text, const struct ctl_palette *palette, const cJSON *event)
+{
+	const char *action = get_string(event, "action");
+	const char *severity = get_string(event, "severity");
+	const char *message = get_string(event, "message");
+	bool denied = action != NULL && (strcmp(action, "block") == 0 || strcmp(action, "kill") == 0);
+
+	add_colour(text, palette->bold);
+	add_colour(text, denied ? palette->red : palette->yellow);
+	add(text, !denied ? "ALERT " : action[0] == 'k' ? "KILL  " : "BLOCK ");
+	if (severity != NULL) {
+		add_foreign(text, severity, 0);
+		add(text, " ");
+	}
+	add_rules(text, event);
+	add_colour(text, palette->reset);
+	add_act(text, event);
+	add_caller(text, event);
+	add_process(text, event);
+	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(event, "observed")))
+		add(text, " (observed only: would have been blocked)");
+	if (message != NULL && message[0] != '\0') {
+		add(text, ": ");
+		add_colour(text, palette->bold);
+		add_foreign(text, message, 0);
+		add_colour(text, palette->reset);
+	}
+}
+
+static void
+render_event(struct text *text, const struct ctl_palette *palette, const cJSON *event,
+	     unsigned columns)
+{
+	CLEANUP(text_fini) struct text act = {0};
+	CLEANUP(text_fini) struct text tail = {0};
+	unsigned width;
+
+	(void)palette;
+	add(text, "event ");
+	add_act(&act, event);
+	add_caller(&tail, event);
+	add_process(&tail, event);
+	width = text->width + tail.width;
+	if (columns == 0)
+		width = act.width;
+	else
+		width = width + ARGS_WIDTH_MIN < columns ? columns - width : ARGS_WIDTH_MIN;
+	add_cut(text, &act, width);
+	add_text(text, &tail);
+	text->buf.failed |= act.buf.failed || tail.buf.failed;
+}
+
+static void
+render_loss(struct text *text, const struct ctl_palette *palette, const cJSON *event)
+{
+	const cJSON *lost = cJSON_GetObjectItemCaseSensitive(event, "lost");
+	const char *cause = get_string(event, "cause");
+	double n = cJSON_IsNumber(lost) ? lost->valuedouble : 0;
+
+	add_colour(text, palette->bold);
+	add_colour(text, palette->magenta);
+	add(text, "LOST  ");
+	add_number(text, n);
+	add(text, n == 1 ? " event is missing here" : " events are missing here");
+	if (cause != NULL && strcmp(cause, "client") == 0) {
+		add(text, ": this reader is too slow");
+	} else if (cause != NULL) {
+		add(text, ", cause: ");
+		add_foreign(text, cause, 0);
+	}
+	add_colour(text, palette->reset);
+	add_process(text, event);
+}
+
+/* A process came or went: what is said of it, quietly. */
+static void
+render_process(struct text *text, const struct ctl_palette *palette, const cJSON *event)
+{
+	const cJSON *argv = cJSON_GetObjectItemCaseSensitive(event, "argv");
+	const char *what = get_string(event, "event");
+	const char *message = get_string(event, "message");
+	const cJSON *arg;
+
+	add_colour(text, palette->dim);
+	add(text, "proc  ");
+	if (what != NULL)
+		add_foreign(text, what, 0);
+	if (message != NULL && message[0] != '\0') {
+		add(text, ": ");
+		add_foreign(text, message, 0);
+	}
+	cJSON_ArrayForEach(arg, argv) {
+		add(text, " ");
+		if (cJSON_IsString(arg))
+			add_foreign(text, arg->valuestring, 0);
+	}
+	add_process(text, event);
+	add_colour(text, palette->reset);
+}
+
+/* cJSON ends a string at \u0000, which would hide the rest of it: shown as a picture instead. */
+static void
+keep_nuls(char *line, size_t len)
+{
+	char *at = line;
+
+	while ((at = memchr(at, '\\', len - (size_t)(at - line))) != NULL) {
+		size_t left = len - (size_t)(at - line);
+
+		if (left >= 6 && memcmp(at, "\\u0000", 6) == 0)
+			memcpy(at, "\\u2400", 6);
+		if (left < 2)
+			return;
+		at += 2; /* the next one may be a quoted backslash */
+	}
+}
+
+char *
+text_render(char *line, size_t len, const struct ctl_palette *palette, unsigned columns,
+	    size_t *ret_len)
+{
+	CLEANUP(text_fini) struct text text = {0};
+	cJSON *event;
+	const char *kind;
+
+	keep_nuls(line, len);
+	event = cJSON_ParseWithLength(line, len);
+	kind = get_string(event, "kind");
+	if (kind != NULL) {
+		add_clock(&text, palette, event);
+		if (strcmp(kind, "event") == 0)
+			render_event(&text, palette, event, columns);
+		else if (strcmp(kind, "alert") == 0)
+			render_alert(&text, palette, event);
+		else if (strcmp(kind, "loss") == 0)
+			render_loss(&text, palette, event);
+		else
+			render_process(&text, palette, event);
+		add(&text, "\n");
+	}
+	cJSON_Delete(event);
+	if (kind == NULL || text.buf.failed || !buf_reserve(&text.buf, 1))
+		return NULL;
+	*ret_len = text.buf.len;
+	return TAKE_PTR(text.buf.data);
+}
+
+/* A program in raw mode (an editor, a prompt) wants a carriage return with each line end. */
+static bool
+needs_return(int fd)
+{
+	struct termios mode;
+
+	return tcgetattr(fd, &mode) == 0 &&
+	       (mode.c_oflag & (OPOST | ONLCR)) != (OPOST | ONLCR);
+}
+
+static int
+text_line(struct writer *writer, char *line, size_t len)
+{
+	CLEANUP(freep) char *text = NULL;
+	struct winsize size = {0};
+	unsigned columns = 0;
+	size_t text_len;
+
+	if (writer->terminal) {
+		if (ioctl(writer->fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+			columns = size.ws_col;
+		else
+			columns = 80;
+	}
+	text = text_render(line, len, writer->palette, columns, &text_len);
+	if (text == NULL)
+		return -EBADMSG;
+	if (writer->terminal && needs_return(writer->fd)) {
+		text[text_len - 1] = '\r';
+		text[text_len++] = '\n'; /* text_render left room */
+	}
+	return writer_write_all(writer->fd, text, text_len);
+}
+
+void
+writer_text_init(struct writer *writer, FILE *out)
+{
+	*writer = (struct writer){
+		.fd = fileno(out),
+		.line = text_line,
+		.palette = ctl_palette(out),
+		.terminal = isatty(fileno(out)) == 1,
+	};
+}
+
+static void
+print(FILE *out, const struct text *text)
+{
+	if (!text->buf.failed && text->buf.len > 0)
+		(void)fwrite(text->buf.data, 1, text->buf.len, out);
+}
+
+void
+text_print(FILE *out, const char *prefix, const char *string)
+{
+	CLEANUP(text_fini) struct text text = {0};
+
+	add(&text, prefix);
+	add_foreign(&text, string, 0);
+	add(&text, "\n");
+	print(out, &text);
+}
+
+void
+text_print_block(FILE *out, const char *string, size_t len)
+{
+	CLEANUP(text_fini) struct text text = {0};
+
+	while (len > 0) {
+		size_t n = 1;
+
+		if (*string == '\n' || *string == '\t' || *string == '\\')
+			buf_add(&text.buf, string, 1);
+		else
+			n = add_char(&text, (const unsigned char *)string, len, 0);
+		string += n;
+		len -= n;
+	}
+	print(out, &text);
+}
+
+unsigned
+text_width(const char *string)
+{
+	CLEANUP(text_fini) struct text text = {0};
+
+	add_foreign(&text, string, 0);
+	return text.width;
+}
+
+void
+text_print_cell(FILE *out, const char *string, unsigned columns)
+{
+	CLEANUP(text_fini) struct text cell = {0};
+	CLEANUP(text_fini) struct text text = {0};
+
+	add_foreign(&cell, string, 0);
+	if (columns > 0)
+		add_cut(&text, &cell, columns);
+	else
+		add_text(&text, &cell);
+	while (text.width < columns)
+		add(&text, " ");
+	print(out, &text);
+}
+
+const struct ctl_palette *
+ctl_palette(FILE *out)
+{
+	static const struct ctl_palette none = {"", "", "", "", "", "", ""};
+	static const struct ctl_palette ansi = {
+		.reset = "\033[0m",
+		.bold = "\033[1m",
+		.dim = "\033[2m",
+		.red = "\033[31m",
+		.green = "\033[32m",
+		.yellow = "\033[33m",
+		.magenta = "\033[35m",
+	};
+	const char *no_color = getenv("NO_COLOR");
+	const char *term = getenv("TERM");
+
+	if ((no_color != NULL && no_color[0] != '\0') || term == NULL ||
+	    strcmp(term, "dumb") == 0 || isatty(fileno(out)) != 1)
+		return &none;
+	return &ansi;
+}
