@@ -902,14 +902,12 @@ check_value(struct parser *ps, unsigned field, const struct operator *op,
 		break;
 	}
 	if (value->is_int) {
-		if (is_arg_field(field) && op->cmp <= CMP_GE)
+		if (is_arg_field(field) && op->cmp == CMP_EQ) {
+			value->is_int = false; /* arguments that are integers are seen as text */
 			return 0;
+		}
 		mistake_at(ps, value->line, value->column, "%s is %s: put the value in quotes", name,
 			   type_phrase(type));
-		return RULES_E_INVALID;
-	}
-	if (op->cmp >= CMP_LT && op->cmp <= CMP_GE) {
-		mistake_at(ps, value->line, value->column, "'%s' compares numbers", op->name);
 		return RULES_E_INVALID;
 	}
 	if (type == PYAUDIT_TYPE_IP)
@@ -1304,6 +1302,8 @@ report_type(struct parser *ps, unsigned field, const struct operator *op)
 		hint = "; use net.ip";
 	else if (type == PYAUDIT_TYPE_IP)
 		hint = "; use cidr";
+	else if (op->cmp >= CMP_LT && op->cmp <= CMP_GE)
+		hint = "; it compares numbers and severities";
 	else if (type == PYAUDIT_TYPE_BOOL)
 		hint = "; write the field alone, or = false";
 	mistake(ps, "'%s' does not apply to %s, which is %s%s", op->name, field_name(field),
@@ -1315,8 +1315,6 @@ operator_applies(unsigned field, const struct operator *op)
 {
 	if (field == FIELD_USER)
 		return op->cmp == CMP_EQ;
-	if (is_arg_field(field) && op->cmp <= CMP_GE)
-		return true;
 	return (op->types >> field_type(field) & 1) != 0;
 }
 
