@@ -30,8 +30,14 @@ const struct pyaudit_event_info pyaudit_events[PYAUDIT_N_EVENTS] = {
 				.classes = class_bits,                                             \
 				.args = arg_names,                                                 \
 				.first_version = first,                                            \
-				.last_version = last,                                              \
-				.sources = {__VA_ARGS__}},
+				.last_version = last},
+#include "pyaudit/events.def"
+#undef PYAUDIT_EVENT
+};
+
+const struct pyaudit_source pyaudit_event_sources[PYAUDIT_N_EVENTS][PYAUDIT_SOURCES_MAX] = {
+#define PYAUDIT_EVENT(ident, event_name, class_bits, arg_names, first, last, ...)                  \
+	[PYAUDIT_EV_##ident] = {__VA_ARGS__},
 #include "pyaudit/events.def"
 #undef PYAUDIT_EVENT
 };

@@ -28,7 +28,7 @@ scratch_take(struct pyaudit_event *event, uint32_t size)
 static const struct pyaudit_source *
 source_of(const struct pyaudit_event *event, unsigned field)
 {
-	const struct pyaudit_source *source = pyaudit_events[event->id].sources;
+	const struct pyaudit_source *source = pyaudit_event_sources[event->id];
 
 	for (unsigned i = 0; i < PYAUDIT_SOURCES_MAX && source[i].how != PYAUDIT_HOW_NONE; i++)
 		if (source[i].field == field)

@@ -64,14 +64,17 @@ measure_type_offset(void)
 	return false;
 }
 
+/* Bound by the loader where the program or a library it was linked with is Python: the one look
+ * that every other process pays for. A failing dlsym costs ten times as much. */
+extern int PySys_AddAuditHook(py_hook_fn, void *) __attribute__((weak));
+
 bool
 python_find(void)
 {
 	const char *version;
 	size_t len;
 
-	/* The one look that a process without Python pays for. */
-	if (dlsym(RTLD_DEFAULT, "PySys_AddAuditHook") == NULL)
+	if (PySys_AddAuditHook == NULL)
 		return false;
 	if (!find_symbols())
 		return false;

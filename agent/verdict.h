@@ -29,6 +29,9 @@ int pyaudit_image_check(const void *image, size_t size);
 
 uint64_t pyaudit_image_generation(const void *image);
 
+/* Sum of all bytes but the checksum's own; whoever makes or changes an image sets it. */
+uint64_t pyaudit_image_checksum(const void *image, size_t size);
+
 /* What to do with events of this name: never NULL (a name no rule and no setting mentions gets
  * the image's slot for other events). Two loads, a hash and a compare. */
 const struct pyaudit_slot *pyaudit_image_slot(const void *image, const char *name);
@@ -45,5 +48,22 @@ void pyaudit_judge(const void *image, const struct pyaudit_slot *slot,
 /* Facts of rule number @rule, for messages and the daemon. Ids are NUL terminated. */
 const char *pyaudit_image_rule_id(const void *image, unsigned rule);
 unsigned pyaudit_image_n_rules(const void *image);
+
+/*
+ * What tests mean, for those who evaluate conditions without an image.
+ */
+
+/* Lexically: //, /./ and /../ are resolved, no slash at the end; a relative path keeps its leading
+ * "..", and "." becomes "". Returns the length, never above @len, or SIZE_MAX where @size does not
+ * do (@len + 1 always does). Not NUL terminated. */
+size_t pyaudit_path_normalise(char *out, size_t size, const char *path, size_t len);
+/* Is @path the directory @dir (normalised) or below it, once normalised itself? */
+bool pyaudit_path_under(const char *dir, size_t dir_len, const char *path, size_t len);
+/* Address in text, as the C library takes it (127.1 and 0x7f000001 too; a zone is dropped): 4 or 6
+ * and its bytes, or 0. An IPv4 address mapped into IPv6 is an IPv4 one. */
+unsigned pyaudit_address_parse(const char *s, size_t len, uint8_t ret[16]);
+/* 10.0.0.0/8, or an address alone. False where it is none. */
+bool pyaudit_network_parse(struct pyaudit_network *ret, const char *s, size_t len);
+bool pyaudit_address_within(unsigned family, const uint8_t *address, const struct pyaudit_network *net);
 
 #endif

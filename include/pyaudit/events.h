@@ -87,7 +87,6 @@ struct pyaudit_event_info {
 	const char *args; /* names, comma separated, "" for none */
 	const char *first_version;
 	const char *last_version;
-	struct pyaudit_source sources[PYAUDIT_SOURCES_MAX];
 };
 
 struct pyaudit_field_info {
@@ -98,6 +97,9 @@ struct pyaudit_field_info {
 };
 
 extern const struct pyaudit_event_info pyaudit_events[PYAUDIT_N_EVENTS]; /* [0] has name NULL */
+/* Which argument gives which field. Apart from the names, for the agent needs only this, and a
+ * table without pointers costs nothing where the library is mapped. */
+extern const struct pyaudit_source pyaudit_event_sources[PYAUDIT_N_EVENTS][PYAUDIT_SOURCES_MAX];
 extern const struct pyaudit_field_info pyaudit_fields[PYAUDIT_N_FIELDS];
 
 /* The event's number, or PYAUDIT_EV_OTHER. Linear: for tools and compilers, not for the hook. */
