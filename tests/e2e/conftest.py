@@ -314,7 +314,7 @@ class Daemon:
         self.log_path = folder / "daemon.log"
         self.config_path = folder / "pyauditd.conf"
         self.config_path.write_text(
-            "runtime_dir = %s\nrules = %s\njournal = no\nfile = %s\n%s\n" % (
+            "dir = %s\nrules = %s\ndefault_rules = no\njournal = no\nndjson = %s\n%s\n" % (
                 self.dir, self.rules_dir, self.events_path, config))
         self.process = None
         self.programs = []

@@ -67,7 +67,7 @@ def test_alert_in_the_journal(tmp_path):
     rules = tmp_path / "rules.d"
     rules.mkdir()
     write_rules(rules / "10.rules", NO_EXEC)
-    (tmp_path / "pyauditd.conf").write_text("runtime_dir = /run/pyaudit\nrules = %s\njournal = yes\n" % rules)
+    (tmp_path / "pyauditd.conf").write_text("dir = /run/pyaudit\nrules = %s\ndefault_rules = no\njournal = yes\n" % rules)
     script = tmp_path / "inside.sh"
     script.write_text(INSIDE % dict(id=ID, journald=JOURNALD, daemon=DAEMON, agent=AGENT, tries=400 * PATIENCE))
     done = subprocess.run(["unshare", "-m", "sh", str(script), str(tmp_path)], stdin=subprocess.DEVNULL,

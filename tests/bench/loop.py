@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop that is measured: loop.py BURSTS SIZE PAUSE_MS [deny]
+
+Raises bursts of `open` events with about 150 bytes of arguments and rests between them, so that a ring is
+empty when a burst begins: what is measured is what a program feels, not what a full ring costs. Prints the
+nanoseconds per call of each burst, the empty loop taken off, and the times of denials.
+"""
+import itertools
+import sys
+import time
+
+bursts, size, pause = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) / 1e3
+clock, audit, rest, repeat = time.perf_counter_ns, sys.audit, time.sleep, itertools.repeat
+PATH = "/srv/application/releases/2026-11-22/site-packages/package/subpackage/templates/emails/confirmation/" \
+       "a-rather-long-file-name.en_GB.html"
+
+
+def empty():
+    begun = clock()
+    for _ in repeat(None, size):
+        pass
+    return clock() - begun
+
+
+def events():
+    begun = clock()
+    for _ in repeat(None, size):
+        audit("open", PATH, "r", 524288)
+    return clock() - begun
+
+
+def denials():
+    begun = clock()
+    for _ in repeat(None, size):
+        try:
+            audit("os.system", b"id")
+        except PermissionError:
+            pass
+    return clock() - begun
+
+
+def failing():
+    error = PermissionError(1, "denied")
+    begun = clock()
+    for _ in repeat(None, size):
+        try:
+            raise PermissionError(1, "denied")
+        except PermissionError:
+            pass
+    return clock() - begun
+
+
+act = denials if "deny" in sys.argv[4:] else events
+act()
+base = min(empty() for _ in range(20))
+if act is denials:
+    base = min(failing() for _ in range(20))
+times = []
+for _ in range(bursts):
+    rest(pause)
+    times.append((act() - base) / size)
+print(*("%.2f" % t for t in times))
+if act is denials:
+    print("%.2f" % (base / size))
