@@ -1673,7 +1673,7 @@ load_file(struct loader *ld, const char *path)
 	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	CLEANUP(freep) char *text = NULL;
 	struct stat st;
-	size_t len;
+	size_t len = 0;
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
