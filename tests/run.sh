@@ -34,6 +34,11 @@ for preset; do
 done
 
 started=$(date +%s)
+give_up() {
+	echo "run.sh: $*"
+	echo "0 passed, 1 failed, 0 skipped"
+	exit 1
+}
 step() { printf '=== [%3ds] %s\n' $(($(date +%s) - started)) "$*"; }
 
 step "packages"
@@ -54,8 +59,9 @@ deps_install cmd=cc:gcc:gcc cmd=make:make:make cmd=cmake:cmake:cmake \
 	opt=py=gunicorn:gunicorn:python3-gunicorn opt=py=pip:python3-pip:python3-pip \
 	opt=py=ensurepip:python3-venv:python3-libs opt=py=wheel:python3-wheel:python3-wheel \
 	opt=py=setuptools:python3-setuptools:python3-setuptools \
-	opt=file=/lib/systemd/systemd-journald:systemd:systemd opt=cmd=man:-:-
-deps_build
+	opt=file=/lib/systemd/systemd-journald:systemd:systemd ||
+	give_up "packages could not be installed"
+deps_build || give_up "packages could not be installed"
 
 # ThreadSanitizer of older compilers does not know the address space of newer kernels.
 fixed=
@@ -72,9 +78,7 @@ for preset; do
 	mkdir -p build
 	if ! { cmake --preset "$preset" && cmake --build "$build" -j "$jobs"; } >"$log" 2>&1 </dev/null; then
 		tail -n 60 "$log"
-		echo "run.sh: preset $preset does not build (all of it: $log)"
-		echo "0 passed, 1 failed, 0 skipped"
-		exit 1
+		give_up "preset $preset does not build (all of it: $log)"
 	fi
 	step "$preset: test"
 	rm -rf "$build/tests/report" "$build/tests/junit.xml"
