@@ -369,6 +369,25 @@ pyaudit_address_within(unsigned family, const uint8_t *address, const struct pya
 	return rest == 0 || (address[n] ^ net->address[n]) >> (8 - rest) == 0;
 }
 
+bool
+pyaudit_number_parse(const char *s, size_t len, int64_t *ret)
+{
+	bool negative = len > 0 && s[0] == '-';
+	uint64_t n = 0;
+
+	s += negative;
+	len -= negative;
+	if (len == 0 || len > 18)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (s[i] < '0' || s[i] > '9')
+			return false;
+		n = n * 10 + (uint64_t)(s[i] - '0');
+	}
+	*ret = negative ? -(int64_t)n : (int64_t)n;
+	return true;
+}
+
 /* Tests: one value against one test. */
 
 static bool
@@ -399,27 +418,28 @@ set_has(const uint8_t *base, const struct pyaudit_test *test, const char *s, siz
 	}
 }
 
-/* Text that is a number in decimal: arguments of any kind are given as text. */
 static bool
-parse_number(const char *s, size_t len, int64_t *ret)
+number_holds(const uint8_t *base, const struct pyaudit_test *test, int64_t number)
 {
-	bool negative = len > 0 && s[0] == '-';
-	uint64_t n = 0;
+	const pyaudit_le64 *ints = at(base, test->ints);
+	uint32_t low = 0, high = pyaudit_get32(test->n_ints);
 
-	s += negative;
-	len -= negative;
-	if (len == 0 || len > 18)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (s[i] < '0' || s[i] > '9')
-			return false;
-		n = n * 10 + (uint64_t)(s[i] - '0');
+	if (test->op == PYAUDIT_TEST_RANGE)
+		return number >= (int64_t)pyaudit_get64(ints[0]) &&
+		       number <= (int64_t)pyaudit_get64(ints[1]);
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		int64_t n = (int64_t)pyaudit_get64(ints[middle]);
+
+		if (n == number)
+			return true;
+		if (n < number)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	*ret = negative ? -(int64_t)n : (int64_t)n;
-	return true;
+	return false;
 }
-
-static bool number_holds(const uint8_t *base, const struct pyaudit_test *test, int64_t number);
 
 static bool
 text_holds(const uint8_t *base, const struct pyaudit_test *test, const char *s, size_t len)
@@ -432,7 +452,7 @@ text_holds(const uint8_t *base, const struct pyaudit_test *test, const char *s, 
 
 	switch (test->op) {
 	case PYAUDIT_TEST_RANGE:
-		return parse_number(s, len, &number) && number_holds(base, test, number);
+		return pyaudit_number_parse(s, len, &number) && number_holds(base, test, number);
 	case PYAUDIT_TEST_EQUAL:
 		for (uint32_t i = 0; i < n; i++)
 			if (pyaudit_get32(texts[i].len) == len &&
@@ -490,29 +510,6 @@ text_holds(const uint8_t *base, const struct pyaudit_test *test, const char *s, 
 	default:
 		return false;
 	}
-}
-
-static bool
-number_holds(const uint8_t *base, const struct pyaudit_test *test, int64_t number)
-{
-	const pyaudit_le64 *ints = at(base, test->ints);
-	uint32_t low = 0, high = pyaudit_get32(test->n_ints);
-
-	if (test->op == PYAUDIT_TEST_RANGE)
-		return number >= (int64_t)pyaudit_get64(ints[0]) &&
-		       number <= (int64_t)pyaudit_get64(ints[1]);
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-		int64_t n = (int64_t)pyaudit_get64(ints[middle]);
-
-		if (n == number)
-			return true;
-		if (n < number)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return false;
 }
 
 static inline bool

@@ -3,16 +3,33 @@
  * The policy image: what rules compile to. One flat, position-independent, versioned block that
  * agent and tools map read-only and evaluate in place. Made by daemon/lib/compile.c, checked and
  * evaluated by agent/verdict.c.
+ *
+ * How it is laid out: a header, then tables that refer to each other by their offset from the
+ * start of the image; offset 0 means that there is no such table. Everything is little endian with
+ * alignment 1.
+ *
+ *   slots     hash table of event names; a slot has the flags of its event and its program
+ *   program   what judges one event: its rules, those to look at always, and one index for each
+ *             field whose values lead to rules
+ *   index     finds the rules that a value of the field may concern: by whole text, beginning and
+ *             end (tries), by a text within (hashed grams), by number, by address. It names
+ *             candidates, a superset; whether a rule holds is said by its nodes alone
+ *   rule      its condition as a graph of nodes that leads forward only: a test, and where to go
+ *             on from there when it holds and when it does not
+ *   test      one field against values; shared by all rules that ask the same
  */
 #ifndef PYAUDIT_POLICY_H
 #define PYAUDIT_POLICY_H
 
 #include <assert.h>
+#include <stddef.h>
 
 #include "pyaudit/le.h"
 #include "pyaudit/record.h"
 
 #define PYAUDIT_IMAGE_MAGIC 0x31504150u /* "PAP1" */
+#define PYAUDIT_IMAGE_MAJOR 1		/* differs from ours: the image is refused */
+#define PYAUDIT_IMAGE_MINOR 0
 #define PYAUDIT_IMAGE_SIZE_MAX (64u << 20)
 #define PYAUDIT_RULES_MAX 16384
 #define PYAUDIT_RULE_ID_MAX 64 /* bytes without the NUL: [a-z0-9][a-z0-9._-]* */
@@ -33,5 +50,252 @@ struct pyaudit_slot {
 	pyaudit_le32 program; /* offset of what judges it; meaning is verdict.c's */
 };
 static_assert(sizeof(struct pyaudit_slot) == 16, "slot size");
+
+enum pyaudit_image_flags {
+	PYAUDIT_IMAGE_OBSERVE = 1 << 0, /* for show: the rules have been weakened one by one */
+};
+
+struct pyaudit_image {
+	pyaudit_le32 magic;
+	pyaudit_le16 major;
+	pyaudit_le16 minor;
+	pyaudit_le32 size;
+	pyaudit_le32 flags;
+	pyaudit_le64 generation;
+	pyaudit_le64 checksum; /* of all other bytes: finds torn files, not malice */
+	pyaudit_le32 slots;
+	pyaudit_le32 slot_bits; /* log2 of the table's size; one slot at least is empty */
+	struct pyaudit_slot other;
+	pyaudit_le32 rules, n_rules;
+	pyaudit_le32 tests, n_tests;
+	pyaudit_le32 proc_tests, n_proc_tests; /* le32 each: the test that makes proc bit i */
+};
+static_assert(sizeof(struct pyaudit_image) == 80, "image header size");
+
+/* Numbers of rules, as le16. Of the program's rules: index into pyaudit_program.rules. */
+struct pyaudit_list {
+	pyaudit_le32 at, n;
+};
+
+enum pyaudit_rule_flags {
+	PYAUDIT_RULE_ALLOW = 1 << 0,	/* only takes other rules back */
+	PYAUDIT_RULE_WEAKENED = 1 << 1, /* block or kill before observe mode made it an alert */
+};
+
+struct pyaudit_rule {
+	pyaudit_le32 id; /* NUL terminated */
+	pyaudit_le32 nodes, n_nodes;
+	pyaudit_le32 entry; /* first node; n_nodes: never holds, n_nodes + 1: always */
+	uint8_t action;	    /* enum pyaudit_action, weakened already */
+	uint8_t flags;
+	pyaudit_le16 reserved;
+};
+static_assert(sizeof(struct pyaudit_rule) == 20, "rule size");
+
+/* Both ways lead to a later node, or to n_nodes (does not hold) or n_nodes + 1 (holds). */
+struct pyaudit_node {
+	pyaudit_le32 test;
+	pyaudit_le32 yes, no;
+};
+static_assert(sizeof(struct pyaudit_node) == 12, "node size");
+
+enum pyaudit_test_op {
+	PYAUDIT_TEST_EXISTS = 1, /* has a value; of a BOOL: is true */
+	PYAUDIT_TEST_EQUAL,	 /* data: texts; ints: sorted le64 */
+	PYAUDIT_TEST_EQUAL_SET,	 /* data: hash table of texts, a power of two with an empty one */
+	PYAUDIT_TEST_RANGE,	 /* ints: lowest and highest that hold */
+	PYAUDIT_TEST_STARTSWITH, /* data: texts */
+	PYAUDIT_TEST_ENDSWITH,	 /* data: texts */
+	PYAUDIT_TEST_CONTAINS,	 /* data: texts */
+	PYAUDIT_TEST_UNDER,	 /* data: texts, normalised paths */
+	PYAUDIT_TEST_PATTERN,	 /* data: le32 offsets of automata */
+	PYAUDIT_TEST_CIDR,	 /* data: networks */
+};
+
+#define PYAUDIT_NO_PROC_BIT 0xffff
+
+struct pyaudit_test {
+	uint8_t op;
+	uint8_t field;
+	pyaudit_le16 proc_bit; /* fields of scope PROC: the bit that has the answer */
+	pyaudit_le32 data, n_data;
+	pyaudit_le32 ints, n_ints;
+};
+static_assert(sizeof(struct pyaudit_test) == 20, "test size");
+
+struct pyaudit_text {
+	pyaudit_le32 at, len;
+};
+#define PYAUDIT_TEXT_EMPTY 0xffffffffu /* length of an empty entry of a hash table */
+
+struct pyaudit_network {
+	uint8_t family; /* 4 or 6 */
+	uint8_t bits;
+	uint8_t address[16];
+};
+static_assert(sizeof(struct pyaudit_network) == 18, "network size");
+
+/* State 0 is dead, state 1 has matched whatever follows; states from first_accept on hold if the
+ * text ends there. next[] has n_states rows of n_classes. */
+struct pyaudit_dfa {
+	pyaudit_le32 n_states;
+	pyaudit_le32 n_classes;
+	pyaudit_le32 start;
+	pyaudit_le32 first_accept;
+	uint8_t classes[256];
+	pyaudit_le16 next[];
+};
+static_assert(sizeof(struct pyaudit_dfa) == 272, "automaton head size");
+
+struct pyaudit_program {
+	pyaudit_le32 rules, n_rules; /* struct pyaudit_program_rule */
+	struct pyaudit_list always;
+	pyaudit_le32 indexes, n_indexes; /* struct pyaudit_index, dear fields last */
+};
+static_assert(sizeof(struct pyaudit_program) == 24, "program size");
+
+struct pyaudit_program_rule {
+	pyaudit_le16 rule;
+	pyaudit_le16 n_allow;
+	pyaudit_le32 allow; /* le16 rule numbers: it does not count where one of these holds */
+};
+static_assert(sizeof(struct pyaudit_program_rule) == 8, "program rule size");
+
+struct pyaudit_index {
+	uint8_t field;
+	uint8_t reserved[3];
+	struct pyaudit_list any;   /* wherever the field has a value */
+	struct pyaudit_list paths; /* those that ask `under`: a path not normal concerns them */
+	pyaudit_le32 forward;	   /* trie over the text from its start */
+	pyaudit_le32 backward;	   /* trie over the text from its end */
+	pyaudit_le32 address;	   /* trie over '4' or '6' and the bytes of the address */
+	pyaudit_le32 grams[3];	   /* texts within, found by 4, 2 and 1 bytes */
+	pyaudit_le32 ints, n_ints; /* struct pyaudit_index_int, sorted */
+};
+static_assert(sizeof(struct pyaudit_index) == 52, "index size");
+
+struct pyaudit_index_int {
+	pyaudit_le64 value;
+	struct pyaudit_list rules;
+};
+static_assert(sizeof(struct pyaudit_index_int) == 16, "number entry size");
+
+/* Node 0 is the root. Children come after their parent. */
+struct pyaudit_trie {
+	pyaudit_le32 nodes, n_nodes;
+};
+
+struct pyaudit_trie_node {
+	pyaudit_le32 label; /* bytes to walk over, after the one that led here */
+	pyaudit_le16 label_len;
+	uint8_t low;		 /* byte of the first child */
+	uint8_t reserved;
+	pyaudit_le32 children;	 /* le32 node numbers, 0: none; of bytes low, low + 1, ... */
+	pyaudit_le32 n_children;
+	struct pyaudit_list here; /* the text has come as far as here */
+	struct pyaudit_list end;  /* and ends here */
+};
+static_assert(sizeof(struct pyaudit_trie_node) == 32, "trie node size");
+
+/* Texts to find anywhere. Bytes are folded (| 0x20) on both sides, so that case does not matter.
+ * Every stride-th position of the text is looked up; each literal has its grams of stride
+ * successive positions in the table. */
+struct pyaudit_grams {
+	uint8_t width;	     /* bytes of a gram: 4, 2 or 1 */
+	uint8_t stride;
+	uint8_t filter_bits; /* log2 of the bits at filter: what is not set there is not in the table */
+	uint8_t table_bits;
+	pyaudit_le32 filter;
+	pyaudit_le32 table; /* struct pyaudit_gram; one at least is empty */
+	pyaudit_le32 literals, n_literals;
+};
+static_assert(sizeof(struct pyaudit_grams) == 20, "gram table size");
+
+struct pyaudit_gram {
+	pyaudit_le32 gram;
+	pyaudit_le32 first, n; /* among the literals; n 0: empty */
+};
+
+struct pyaudit_gram_literal {
+	pyaudit_le32 text;
+	pyaudit_le16 len;
+	pyaudit_le16 pos; /* of the gram in it */
+	struct pyaudit_list rules;
+};
+static_assert(sizeof(struct pyaudit_gram_literal) == 16, "literal size");
+
+/* Hashes that compiler and evaluator must agree on. */
+
+static inline uint32_t
+pyaudit_load32(const void *p)
+{
+	uint32_t v;
+
+	__builtin_memcpy(&v, p, 4);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	v = __builtin_bswap32(v);
+#endif
+	return v;
+}
+
+static inline uint64_t
+pyaudit_load64(const void *p)
+{
+	uint64_t v;
+
+	__builtin_memcpy(&v, p, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	v = __builtin_bswap64(v);
+#endif
+	return v;
+}
+
+#define PYAUDIT_HASH_K 0x9e3779b97f4a7c15u
+
+/* Up to 16 bytes as two words that overlap; longer texts by their first and last eight. */
+static inline void
+pyaudit_ends(const char *s, size_t len, uint64_t *ret_a, uint64_t *ret_b)
+{
+	if (len >= 8) {
+		*ret_a = pyaudit_load64(s);
+		*ret_b = pyaudit_load64(s + len - 8);
+	} else if (len >= 4) {
+		*ret_a = pyaudit_load32(s);
+		*ret_b = pyaudit_load32(s + len - 4);
+	} else if (len > 0) {
+		*ret_a = (uint8_t)s[0];
+		*ret_b = (uint64_t)(uint8_t)s[len / 2] << 8 | (uint8_t)s[len - 1];
+	} else {
+		*ret_a = *ret_b = 0;
+	}
+}
+
+/* Names of events. The upper bits are the good ones. */
+static inline uint64_t
+pyaudit_name_hash(uint64_t a, uint64_t b, size_t len)
+{
+	return (a + (b << 23 | b >> 41) + len) * PYAUDIT_HASH_K;
+}
+
+/* Any text. */
+static inline uint64_t
+pyaudit_text_hash(const char *s, size_t len)
+{
+	uint64_t h = len * PYAUDIT_HASH_K, a, b;
+
+	for (; len > 16; s += 8, len -= 8)
+		h = ((h ^ pyaudit_load64(s)) * PYAUDIT_HASH_K) ^ h >> 29;
+	pyaudit_ends(s, len, &a, &b);
+	h = (h ^ a) * PYAUDIT_HASH_K;
+	h ^= h >> 32;
+	h = (h ^ b) * PYAUDIT_HASH_K;
+	return h ^ h >> 32;
+}
+
+static inline uint32_t
+pyaudit_gram_hash(uint32_t gram)
+{
+	return gram * 0x9e3779b1u;
+}
 
 #endif
