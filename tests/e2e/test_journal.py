@@ -54,15 +54,14 @@ until_there found
 
 
 def test_alert_in_the_journal(tmp_path):
-    if os.geteuid() != 0:
-        pytest.skip("needs root, for a mount name space with a journald of its own")
+    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-U", "-r", "-m"]
     for program in ("unshare", "journalctl", "mount"):
         if not shutil.which(program):
             pytest.skip("%s is not installed" % program)
     if not os.path.exists(JOURNALD):
         pytest.skip("systemd-journald is not installed")
-    if subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], stderr=subprocess.DEVNULL).returncode:
-        pytest.skip("mount name spaces may not be made here")
+    if subprocess.run(unshare + ["mount", "-t", "tmpfs", "tmpfs", "/mnt"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("mount name spaces may not be made here (not root, and no user name spaces)")
     # /run disappears below: nothing the test needs may live there.
     rules = tmp_path / "rules.d"
     rules.mkdir()
@@ -70,7 +69,7 @@ def test_alert_in_the_journal(tmp_path):
     (tmp_path / "pyauditd.conf").write_text("dir = /run/pyaudit\nrules = %s\ndefault_rules = no\njournal = yes\n" % rules)
     script = tmp_path / "inside.sh"
     script.write_text(INSIDE % dict(id=ID, journald=JOURNALD, daemon=DAEMON, agent=AGENT, tries=400 * PATIENCE))
-    done = subprocess.run(["unshare", "-m", "sh", str(script), str(tmp_path)], stdin=subprocess.DEVNULL,
+    done = subprocess.run(unshare + ["sh", str(script), str(tmp_path)], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_env(), timeout=90 * PATIENCE)
     if done.returncode == 77:
         pytest.skip("systemd-journald does not run here: " + done.stdout.decode()[-200:])

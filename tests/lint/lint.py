@@ -76,9 +76,8 @@ def lint_help():
             if done.returncode:
                 yield "%s %s: exit status %d" % (program, " ".join(arguments), done.returncode)
             said |= options_of(done.stdout.decode())
-        # Options of programs that serve as examples do not count.
-        written = options_of("\n".join(line for line in plain(text(man)).splitlines()
-                                       if not line.startswith((".EX", "  "))))
+        # Examples may show options of other programs.
+        written = options_of(re.sub(r"^\.(EX|nf)\b.*?^\.(EE|fi)\b", "", plain(text(man)), flags=re.M | re.S))
         for option in sorted(said - written):
             yield "%s: --help has %s, the man page has not" % (page, option)
         for option in sorted(written - said):
