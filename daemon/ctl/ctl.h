@@ -48,7 +48,7 @@ const char *ctl_nearest(const char *word, const char *const *names, size_t n_nam
 /* Parts of the installation (or build tree) that this program belongs to, found from
  * /proc/self/exe. Absolute, never NULL, not checked to exist; valid until the program ends. */
 const char *ctl_daemon_path(void);       /* sbin/pyauditd */
-const char *ctl_agent_path(void);        /* lib/pyaudit/libpyaudit-agent.so */
+const char *ctl_agent_path(void);        /* lib/pyaudit/libpyaudit-agent.so, or $PYAUDIT_AGENT */
 const char *ctl_default_rules_dir(void); /* share/pyaudit/rules.d */
 
 /* Escape sequences, or empty strings where @out should have none: not a terminal, TERM=dumb, or

@@ -385,9 +385,15 @@ monitor_has_ended(struct monitor *monitor)
 void
 monitor_end(struct monitor *monitor)
 {
+	bool running = monitor->pid > 0;
+
 	close_fd(&monitor->parent_fd);
-	if (!wait_for_end(monitor, MONITOR_END_MS))
+	if (!wait_for_end(monitor, MONITOR_END_MS)) {
 		kill_daemon(monitor);
+	} else if (running && monitor->status != 0) {
+		text_print_block(stderr, monitor->log, monitor->log_len);
+		ctl_error("the monitor ended badly; events may be missing");
+	}
 	close_fd(&monitor->log_fd);
 	free(monitor->log);
 	monitor->log = NULL;

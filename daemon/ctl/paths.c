@@ -2,9 +2,11 @@
 /*
  * Where the other parts of the installation are: beside this program, PREFIX/bin/pyauditctl, as
  * the kernel says it was started. The build tree has the same layout, so nothing needs a path
- * of its own to run uninstalled, and a moved installation still finds itself.
+ * of its own to run uninstalled, and a moved installation still finds itself. Only the agent may be
+ * named otherwise, for builds whose programs and agent are made differently (sanitizers).
  */
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -39,6 +41,8 @@ find_prefix(char *ret, size_t size)
 	}
 }
 
+#define ENV_AGENT "PYAUDIT_AGENT"
+
 static const char *
 find_part(struct part *part)
 {
@@ -64,6 +68,10 @@ ctl_daemon_path(void)
 const char *
 ctl_agent_path(void)
 {
+	const char *named = getenv(ENV_AGENT);
+
+	if (named != NULL && named[0] == '/')
+		return named;
 	return find_part(&agent_part);
 }
 

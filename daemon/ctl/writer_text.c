@@ -14,7 +14,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -207,8 +207,8 @@ add_number(struct text *text, double number)
 {
 	char digits[32];
 
-	if (number == floor(number) && fabs(number) < 1e15)
-		(void)snprintf(digits, sizeof(digits), "%.0f", number);
+	if (number > -1e15 && number < 1e15 && number == (double)(int64_t)number)
+		(void)snprintf(digits, sizeof(digits), "%" PRId64, (int64_t)number);
 	else
 		(void)snprintf(digits, sizeof(digits), "%.17g", number);
 	add(text, digits);
@@ -233,6 +233,32 @@ add_values(struct text *text, const cJSON *values, unsigned depth)
 	}
 }
 
+/* What stands for a value that JSON has no form of (docs/event.schema.json): an object of some
+ * type, a code object, a text that was cut. */
+static void
+add_object(struct text *text, const cJSON *value)
+{
+	const cJSON *length = cJSON_GetObjectItemCaseSensitive(value, "length");
+	const char *type = get_string(value, "object");
+	const char *code = get_string(value, "code");
+	const char *cut = get_string(value, "text");
+
+	if (cut != NULL) {
+		add(text, "\"");
+		add_foreign(text, cut, '"');
+		add(text, "\"...");
+		if (cJSON_IsNumber(length)) {
+			add(text, " of ");
+			add_number(text, length->valuedouble);
+			add(text, " bytes");
+		}
+	} else {
+		add(text, code != NULL ? "<code " : "<");
+		add_foreign(text, code != NULL ? code : type != NULL ? type : "?", 0);
+		add(text, ">");
+	}
+}
+
 static void
 add_value(struct text *text, const cJSON *value, unsigned depth)
 {
@@ -251,17 +277,7 @@ add_value(struct text *text, const cJSON *value, unsigned depth)
 		add_values(text, value, depth + 1);
 		add(text, "]");
 	} else if (cJSON_IsObject(value)) {
-		const char *type = get_string(value, "object");
-
-		if (type != NULL) {
-			add(text, "<");
-			add_foreign(text, type, 0);
-			add(text, ">");
-		} else {
-			add(text, "{");
-			add_values(text, value, depth + 1);
-			add(text, "}");
-		}
+		add_object(text, value);
 	} else {
 		add(text, "None");
 	}
@@ -361,23 +377,45 @@ add_caller(struct text *text, const cJSON *event)
 	}
 }
 
-/* The rule's name, or the names, strongest first. */
+/* The names of the rules that matched, the strongest first. */
 static void
 add_rules(struct text *text, const cJSON *event)
 {
-	const cJSON *rule = cJSON_GetObjectItemCaseSensitive(event, "rule");
+	const char *rule = get_string(event, "rule");
 	const char *separator = "";
 	const cJSON *name;
 
-	if (cJSON_IsString(rule))
-		add_foreign(text, rule->valuestring, 0);
-	cJSON_ArrayForEach(name, rule) {
+	if (rule != NULL) {
+		add_foreign(text, rule, 0);
+		separator = ",";
+	}
+	cJSON_ArrayForEach(name, cJSON_GetObjectItemCaseSensitive(event, "rules")) {
+		if (!cJSON_IsString(name) || (rule != NULL && strcmp(name->valuestring, rule) == 0))
+			continue;
 		add(text, separator);
 		separator = ",";
-		if (cJSON_IsString(name))
-			add_foreign(text, name->valuestring, 0);
+		add_foreign(text, name->valuestring, 0);
 	}
 	add(text, " ");
+}
+
+/* A rule without a message of its own has one that says what the line says anyway. */
+static bool
+says_more(const char *message, const char *event)
+{
+	static const char *const plain[] = {" denied by rule ", " reported by rule ",
+					    " would have been denied by rule "};
+	size_t len = event == NULL ? 0 : strlen(event);
+	size_t i;
+
+	if (message == NULL || message[0] == '\0')
+		return false;
+	if (event == NULL || strncmp(message, event, len) != 0)
+		return true;
+	for (i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		if (strncmp(message + len, plain[i], strlen(plain[i])) == 0)
+			return false;
+	return true;
 }
 
 static void
@@ -416,7 +454,7 @@ render_alert(struct text *text, const struct ctl_palette *palette, const cJSON *
 	add_process(text, event);
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(event, "observed")))
 		add(text, " (observed only: would have been blocked)");
-	if (message != NULL && message[0] != '\0') {
+	if (says_more(message, get_string(event, "event"))) {
 		add(text, ": ");
 		add_colour(text, palette->bold);
 		add_foreign(text, message, 0);
@@ -425,14 +463,12 @@ render_alert(struct text *text, const struct ctl_palette *palette, const cJSON *
 }
 
 static void
-render_event(struct text *text, const struct ctl_palette *palette, const cJSON *event,
-	     unsigned columns)
+render_event(struct text *text, const cJSON *event, unsigned columns)
 {
 	CLEANUP(text_fini) struct text act = {0};
 	CLEANUP(text_fini) struct text tail = {0};
 	unsigned width;
 
-	(void)palette;
 	add(text, "event ");
 	add_act(&act, event);
 	add_caller(&tail, event);
@@ -450,48 +486,31 @@ render_event(struct text *text, const struct ctl_palette *palette, const cJSON *
 static void
 render_loss(struct text *text, const struct ctl_palette *palette, const cJSON *event)
 {
+	const char *message = get_string(event, "message");
 	const cJSON *lost = cJSON_GetObjectItemCaseSensitive(event, "lost");
-	const char *cause = get_string(event, "cause");
-	double n = cJSON_IsNumber(lost) ? lost->valuedouble : 0;
 
 	add_colour(text, palette->bold);
 	add_colour(text, palette->magenta);
 	add(text, "LOST  ");
-	add_number(text, n);
-	add(text, n == 1 ? " event is missing here" : " events are missing here");
-	if (cause != NULL && strcmp(cause, "client") == 0) {
-		add(text, ": this reader is too slow");
-	} else if (cause != NULL) {
-		add(text, ", cause: ");
-		add_foreign(text, cause, 0);
+	if (message != NULL) {
+		add_foreign(text, message, 0);
+	} else {
+		add_number(text, cJSON_IsNumber(lost) ? lost->valuedouble : 0);
+		add(text, " events are missing here");
 	}
 	add_colour(text, palette->reset);
-	add_process(text, event);
 }
 
-/* A process came or went: what is said of it, quietly. */
+/* A process came or went, the daemon changed its state: said quietly. */
 static void
-render_process(struct text *text, const struct ctl_palette *palette, const cJSON *event)
+render_state(struct text *text, const struct ctl_palette *palette, const cJSON *event)
 {
-	const cJSON *argv = cJSON_GetObjectItemCaseSensitive(event, "argv");
 	const char *what = get_string(event, "event");
 	const char *message = get_string(event, "message");
-	const cJSON *arg;
 
 	add_colour(text, palette->dim);
-	add(text, "proc  ");
-	if (what != NULL)
-		add_foreign(text, what, 0);
-	if (message != NULL && message[0] != '\0') {
-		add(text, ": ");
-		add_foreign(text, message, 0);
-	}
-	cJSON_ArrayForEach(arg, argv) {
-		add(text, " ");
-		if (cJSON_IsString(arg))
-			add_foreign(text, arg->valuestring, 0);
-	}
-	add_process(text, event);
+	add(text, strcmp(get_string(event, "kind"), "process") == 0 ? "proc  " : "state ");
+	add_foreign(text, message != NULL ? message : what != NULL ? what : "?", 0);
 	add_colour(text, palette->reset);
 }
 
@@ -526,13 +545,13 @@ text_render(char *line, size_t len, const struct ctl_palette *palette, unsigned 
 	if (kind != NULL) {
 		add_clock(&text, palette, event);
 		if (strcmp(kind, "event") == 0)
-			render_event(&text, palette, event, columns);
+			render_event(&text, event, columns);
 		else if (strcmp(kind, "alert") == 0)
 			render_alert(&text, palette, event);
 		else if (strcmp(kind, "loss") == 0)
 			render_loss(&text, palette, event);
 		else
-			render_process(&text, palette, event);
+			render_state(&text, palette, event);
 		add(&text, "\n");
 	}
 	cJSON_Delete(event);
