@@ -1180,7 +1180,8 @@ read_test_event(struct loader *ld, const struct jsonc *object, const struct rule
 	asked = has_event(rule, event);
 	for (size_t i = 0; event == PYAUDIT_EV_OTHER && i < rule->n_other_events; i++)
 		asked = asked || strcmp(rule->other_events[i], test->event) == 0;
-	if (!asked)
+	/* Without conditions the events are all there is to test. */
+	if (!asked && rule->when != NULL && rule->when->op != EXPR_TRUE)
 		diag_add(ld->diag, DIAG_WARNING, ld->file, name->line, name->column,
 			 "the rule does not look at %s: this test cannot fail", test->event);
 	return event;
