@@ -1,1 +1,232 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pyauditd: options, settings, start-up and exit code. Options are keys of pyauditd.conf under
+ * another name, set after the file was read, so both have one meaning and one set of mistakes.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "conf.h"
+#include "log.h"
+#include "server.h"
+
+#define CONF_DEFAULT "/etc/pyaudit/pyauditd.conf"
+
+enum exit_code {
+	EXIT_OK = 0,
+	EXIT_MISTAKES = 1, /* in rules or settings */
+	EXIT_FAILED = 2,
+};
+
+enum option_id {
+	OPTION_CONFIG = 256,
+	OPTION_CHECK_CONFIG,
+	OPTION_READY_FD,
+	OPTION_PARENT_FD,
+	OPTION_HELP,
+	OPTION_VERSION,
+	OPTION_KEY, /* and above: the index of a row that sets a key */
+};
+
+/* Rows with a key set it, to the argument or to @value. */
+static const struct {
+	const char *name, *argument;
+	int id;
+	const char *key, *value;
+	const char *help;
+} rows[] = {
+	{"config", "FILE", OPTION_CONFIG, NULL, NULL, "settings (" CONF_DEFAULT ", if it is there)"},
+	{"check-config", NULL, OPTION_CHECK_CONFIG, NULL, NULL, "read settings, say what is wrong, end"},
+	{"dir", "DIR", OPTION_KEY, "dir", NULL, "runtime directory (/run/pyaudit)"},
+	{"rules", "PATH", OPTION_KEY, "rules", NULL, "file or directory of rules; may be repeated"},
+	{"no-default-rules", NULL, OPTION_KEY, "default_rules", "no", "leave out the rules shipped and those in /etc"},
+	{"observe", NULL, OPTION_KEY, "observe", "yes", "deny nothing: report what would have been denied"},
+	{"record", "LIST", OPTION_KEY, "record", NULL, "classes of events to record without a rule, or all"},
+	{"ndjson", "FILE", OPTION_KEY, "ndjson", NULL, "append events to a file (- is standard output)"},
+	{"no-journal", NULL, OPTION_KEY, "journal", "no", "write nothing to the journal"},
+	{"ready-fd", "N", OPTION_READY_FD, NULL, NULL, "write READY to this descriptor when listening"},
+	{"parent-fd", "N", OPTION_PARENT_FD, NULL, NULL, "end when this pipe has closed and all agents have gone"},
+	{"log-level", "LEVEL", OPTION_KEY, "log_level", NULL, "error, warning, notice, info or debug"},
+	{"help", NULL, OPTION_HELP, NULL, NULL, "this text"},
+	{"version", NULL, OPTION_VERSION, NULL, NULL, "the version"},
+};
+
+#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+struct arguments {
+	const char *config;
+	bool check;
+	struct server_options server;
+};
+
+static void
+print_help(void)
+{
+	puts("Usage: pyauditd [OPTION]...\n"
+	     "Watches Python programs by their audit events and hands them the policy.\n");
+	for (size_t i = 0; i < N_ROWS; i++) {
+		char name[64];
+
+		(void)snprintf(name, sizeof(name), "--%s%s%s", rows[i].name,
+			       rows[i].argument != NULL ? " " : "",
+			       rows[i].argument != NULL ? rows[i].argument : "");
+		printf("  %-22s %s\n", name, rows[i].help);
+	}
+	puts("\nExit status: 0 ended as told, 1 mistakes in rules or settings, 2 anything else.\n"
+	     "See pyauditd(8), pyauditd.conf(5).");
+}
+
+/* A descriptor's number, or -1. */
+static int
+parse_fd(const char *text)
+{
+	char *end;
+	long fd = strtol(text, &end, 10);
+
+	return end != text && *end == 0 && fd >= 0 && fd < 1 << 20 ? (int)fd : -1;
+}
+
+/* A first pass finds what has no key; -1 to go on, or an exit code. */
+static int
+parse_arguments(int argc, char **argv, struct arguments *arguments, struct conf *conf,
+		struct diag *diag, bool keys)
+{
+	struct option options[N_ROWS + 1] = {0};
+	int *fd, id;
+
+	for (size_t i = 0; i < N_ROWS; i++)
+		options[i] = (struct option){
+			.name = rows[i].name,
+			.has_arg = rows[i].argument != NULL ? required_argument : no_argument,
+			.val = rows[i].id == OPTION_KEY ? OPTION_KEY + (int)i : rows[i].id,
+		};
+	optind = 1;
+	while ((id = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		fd = id == OPTION_READY_FD ? &arguments->server.ready_fd
+					   : &arguments->server.parent_fd;
+		switch (id) {
+		case OPTION_CONFIG:
+			arguments->config = optarg;
+			break;
+		case OPTION_CHECK_CONFIG:
+			arguments->check = true;
+			break;
+		case OPTION_READY_FD:
+		case OPTION_PARENT_FD:
+			*fd = parse_fd(optarg);
+			if (*fd < 0) {
+				fprintf(stderr, "pyauditd: '%s' is no descriptor\n", optarg);
+				return EXIT_FAILED;
+			}
+			break;
+		case OPTION_HELP:
+			print_help();
+			return EXIT_OK;
+		case OPTION_VERSION:
+			puts("pyauditd " PYAUDIT_VERSION);
+			return EXIT_OK;
+		case '?':
+			fprintf(stderr, "Try 'pyauditd --help'.\n");
+			return EXIT_FAILED;
+		default:
+			if (!keys)
+				break;
+			if (conf_set(conf, rows[id - OPTION_KEY].key,
+				     rows[id - OPTION_KEY].value != NULL
+					     ? rows[id - OPTION_KEY].value
+					     : optarg,
+				     diag, "command line", 0, 0) < 0)
+				return EXIT_FAILED;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "pyauditd: unexpected argument '%s'\n", argv[optind]);
+		return EXIT_FAILED;
+	}
+	return -1;
+}
+
+/* The file, then the options. -1 to go on, or an exit code. */
+static int
+load_settings(int argc, char **argv, struct arguments *arguments, struct conf *conf)
+{
+	const char *path = CONF_DEFAULT;
+	struct diag diag;
+	int code, r;
+
+	diag_init(&diag);
+	code = parse_arguments(argc, argv, arguments, conf, &diag, false);
+	if (code < 0 && arguments->config != NULL)
+		path = arguments->config;
+	if (code < 0) {
+		r = conf_load(conf, path, &diag);
+		if (r < 0 && (r != -ENOENT || arguments->config != NULL)) {
+			fprintf(stderr, "pyauditd: cannot read %s: %s\n", path, strerror(-r));
+			code = EXIT_FAILED;
+		}
+	}
+	if (code < 0)
+		code = parse_arguments(argc, argv, arguments, conf, &diag, true);
+	diag_print(&diag, stderr);
+	if (code < 0 && diag.n_errors > 0)
+		code = EXIT_MISTAKES;
+	if (code < 0 && arguments->check)
+		code = EXIT_OK;
+	diag_fini(&diag);
+	return code;
+}
+
+/* Two descriptors per agent, and some. */
+static void
+raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int
+run(struct conf *conf, const struct server_options *options)
+{
+	static struct server server; /* large */
+	struct log log;
+	int r, code;
+
+	log_init(&log, STDERR_FILENO, (enum log_level)conf->log_level);
+	r = server_init(&server, conf, &log, options);
+	if (r == 0)
+		code = server_run(&server);
+	else
+		code = r == RULES_E_INVALID ? EXIT_MISTAKES : EXIT_FAILED;
+	server_fini(&server);
+	log_fini(&log);
+	return code;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct arguments arguments = {.server = {.ready_fd = -1, .parent_fd = -1}};
+	struct conf conf;
+	int code;
+
+	if (conf_init(&conf) < 0)
+		return EXIT_FAILED;
+	code = load_settings(argc, argv, &arguments, &conf);
+	if (code < 0) {
+		(void)signal(SIGPIPE, SIG_IGN);
+		raise_limits();
+		code = run(&conf, &arguments.server);
+	}
+	conf_fini(&conf);
+	return code;
+}

@@ -1,1 +1,230 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "policy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "cleanup.h"
+#include "compile.h"
+#include "verdict.h"
+#include "pyaudit/wire.h"
+
+#define DEFAULT_DIRS 2
+
+void
+policy_init(struct policy *policy)
+{
+	*policy = (struct policy){.memfd = -1};
+}
+
+void
+policy_fini(struct policy *policy)
+{
+	for (unsigned i = 0; i < POLICY_KEPT; i++)
+		rules_free(policy->kept[i].rules);
+	if (policy->memfd >= 0)
+		(void)close(policy->memfd);
+	policy_init(policy);
+}
+
+/* share/pyaudit/rules.d beside the directory that the program is in, or NULL. */
+static char *
+shipped_rules(void)
+{
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	char *path;
+
+	if (n <= 0)
+		return NULL;
+	exe[n] = 0;
+	for (unsigned i = 0; i < 2; i++) {
+		char *slash = strrchr(exe, '/');
+
+		if (slash == NULL)
+			return NULL;
+		*slash = 0;
+	}
+	return asprintf(&path, "%s/share/pyaudit/rules.d", exe) > 0 ? path : NULL;
+}
+
+static int
+load_rules(struct rule_set **ret, const struct conf *conf, struct diag *diag, struct log *log)
+{
+	CLEANUP(freep) char *shipped = shipped_rules();
+	const char *paths[CONF_RULES_MAX + DEFAULT_DIRS];
+	size_t n_paths = 0;
+	int r;
+
+	if (conf->default_rules) {
+		if (shipped != NULL && access(shipped, F_OK) == 0)
+			paths[n_paths++] = shipped;
+		if (access(POLICY_ETC_RULES, F_OK) == 0)
+			paths[n_paths++] = POLICY_ETC_RULES;
+	}
+	for (size_t i = 0; i < conf->n_rules; i++) {
+		if (access(conf->rules[i], R_OK) < 0) {
+			r = -errno;
+			log_error(log, "rules: cannot read %s: %s", conf->rules[i], strerror(-r));
+			return r;
+		}
+		paths[n_paths++] = conf->rules[i];
+	}
+	r = rules_load(ret, paths, n_paths, diag);
+	if (r < 0)
+		log_error(log, "rules: cannot read: %s", strerror(-r));
+	return r;
+}
+
+/* The generation in a policy file of an earlier daemon, or 0. */
+static uint64_t
+earlier_generation(const char *path)
+{
+	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	CLEANUP(freep) char *bytes = NULL;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
+	    st.st_size > PYAUDIT_IMAGE_SIZE_MAX)
+		return 0;
+	bytes = malloc((size_t)st.st_size);
+	if (bytes == NULL || read(fd, bytes, (size_t)st.st_size) != st.st_size ||
+	    pyaudit_image_check(bytes, (size_t)st.st_size) != 0)
+		return 0;
+	return pyaudit_image_generation(bytes);
+}
+
+/* Microseconds stay below 2^53, so that JSON readers with doubles keep them whole. */
+static uint64_t
+next_generation(uint64_t current, const char *path)
+{
+	uint64_t now, earlier = current != 0 ? current : earlier_generation(path);
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	now = (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000;
+	/* A wild number in the file must not make ours wild. */
+	if (earlier >= now && earlier < (uint64_t)1 << 52)
+		return earlier + 1;
+	return now;
+}
+
+static int
+write_all(int fd, const char *bytes, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = write(fd, bytes, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		bytes += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Agents map this file: it is replaced, never changed. */
+static int
+publish_file(const char *path, const struct image *image)
+{
+	CLEANUP(freep) char *temporary = NULL;
+	CLEANUP(closep) int fd = -1;
+	int r;
+
+	if (asprintf(&temporary, "%s.new", path) < 0)
+		return -ENOMEM;
+	(void)unlink(temporary);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, image->bytes, image->size);
+	if (r == 0 && (fchmod(fd, 0644) < 0 || rename(temporary, path) < 0))
+		r = -errno;
+	if (r < 0)
+		(void)unlink(temporary);
+	return r;
+}
+
+static int
+publish_memfd(int *ret_fd, const struct image *image)
+{
+	CLEANUP(closep) int fd = memfd_create("pyaudit-policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, image->bytes, image->size);
+	if (r < 0)
+		return r;
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return -errno;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int
+policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, struct log *log)
+{
+	CLEANUP(rules_freep) struct rule_set *rules = NULL;
+	CLEANUP(freep) char *path = NULL;
+	CLEANUP(closep) int memfd = -1;
+	struct compile_options options = {
+		.observe = conf->observe,
+		.record = conf->record,
+		.record_all = conf->record_all,
+	};
+	struct image image = {0};
+	int r;
+
+	if (asprintf(&path, "%s/%s", conf->dir, PYAUDIT_POLICY_FILE) < 0)
+		return -ENOMEM;
+	r = load_rules(&rules, conf, diag, log);
+	if (r != 0)
+		return r;
+	options.generation = next_generation(policy->generation, path);
+	r = compile_rules(&image, rules, &options, diag);
+	if (r != 0) {
+		if (r < 0)
+			log_error(log, "rules: cannot compile: %s", strerror(-r));
+		return r;
+	}
+	r = publish_memfd(&memfd, &image);
+	if (r == 0)
+		r = publish_file(path, &image);
+	if (r < 0)
+		log_error(log, "policy: cannot write %s: %s", path, strerror(-r));
+	policy->size = r == 0 ? image.size : policy->size;
+	image_fini(&image);
+	if (r < 0)
+		return r;
+
+	policy->newest = (policy->newest + 1) % POLICY_KEPT;
+	rules_free(policy->kept[policy->newest].rules);
+	policy->kept[policy->newest].generation = options.generation;
+	policy->kept[policy->newest].rules = TAKE_PTR(rules);
+	policy->generation = options.generation;
+	if (policy->memfd >= 0)
+		(void)close(policy->memfd);
+	policy->memfd = TAKE_FD(memfd);
+	return 0;
+}
+
+const struct rule_set *
+policy_rules(const struct policy *policy, uint64_t generation)
+{
+	for (unsigned i = 0; i < POLICY_KEPT; i++) {
+		unsigned at = (policy->newest + POLICY_KEPT - i) % POLICY_KEPT;
+
+		if (policy->kept[at].generation == generation && generation != 0)
+			return policy->kept[at].rules;
+	}
+	return NULL;
+}

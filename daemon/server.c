@@ -1,1 +1,661 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "cleanup.h"
+#include "control.h"
+#include "notify.h"
+#include "pyaudit/wire.h"
+#include "session.h"
+
+#define ACCEPT_PER_TURN 256
+
+uint64_t
+clock_ns(int clock)
+{
+	struct timespec t;
+
+	(void)clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void
+timer_in(struct event *timer, unsigned ms)
+{
+	struct timeval t = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+
+	(void)event_add(timer, &t);
+}
+
+/* Reports */
+
+const struct buf *
+server_line(struct server *server, const struct report *report)
+{
+	if (!server->line_made) {
+		buf_reset(&server->line);
+		report_json(report, &server->line);
+		server->line_made = true;
+	}
+	return &server->line;
+}
+
+static void
+count_report(struct server *server, const struct report *report)
+{
+	switch (report->kind) {
+	case REPORT_ALERT:
+		server->stats.n_alerts++;
+		server->stats.n_denials += report->decoded->action >= PYAUDIT_ACTION_BLOCK;
+		/* fall through */
+	case REPORT_EVENT:
+		server->stats.n_events++;
+		break;
+	case REPORT_LOSS:
+		server->stats.n_lost += report->lost;
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+push_line(struct server *server, struct sink *sink, const struct report *report, uint64_t weight)
+{
+	const struct buf *line = server_line(server, report);
+
+	(void)sink_push(sink, line->data, line->failed ? 0 : line->len, weight,
+			report->kind != REPORT_EVENT);
+}
+
+void
+server_report(struct server *server, struct report *report, const uint8_t *record,
+	      size_t record_size)
+{
+	uint64_t weight = report_weight(report);
+	union {
+		const struct process *in;
+		struct process *out;
+	} process = {.in = report->process};
+	struct recent_entry entry = {
+		.time_ns = report->time_ns,
+		.process = process.out,
+		.event = report->event,
+		.kind = (uint8_t)report->kind,
+		.is_line = record == NULL,
+	};
+
+	/* Every line has a number; what was lost before a loss line leaves a gap of that size. */
+	server->seq += report->kind == REPORT_LOSS ? 1 + weight : 1;
+	report->seq = server->seq;
+	server->line_made = false;
+	count_report(server, report);
+
+	if (server->ndjson != NULL)
+		push_line(server, server->ndjson, report, weight);
+	if (server->journal != NULL &&
+	    (report->kind == REPORT_ALERT || report->kind == REPORT_LOSS ||
+	     report->kind == REPORT_STATUS))
+		sink_journal_push(server->journal, report, weight);
+	if (server->n_tails > 0)
+		control_publish(server, report, weight);
+
+	entry.seq = report->seq;
+	if (server->recent.size == 0)
+		return;
+	if (record != NULL) {
+		recent_add(&server->recent, entry, weight, record, record_size);
+	} else {
+		const struct buf *line = server_line(server, report);
+
+		recent_add(&server->recent, entry, weight, line->data, line->len);
+	}
+}
+
+void
+server_status(struct server *server, const char *event, const char *format, ...)
+{
+	char message[512];
+	struct report report = {
+		.kind = REPORT_STATUS,
+		.time_ns = clock_ns(CLOCK_REALTIME),
+		.event = event,
+		.message = message,
+		.generation = server->policy.generation,
+	};
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(message, sizeof(message), format, ap);
+	va_end(ap);
+	server_report(server, &report, NULL, 0);
+}
+
+/* Tells a sink's own readers what it did not take: in one stream, events and losses add up. */
+static void
+tell_sink_losses(struct server *server, struct sink *sink)
+{
+	struct report report = {
+		.kind = REPORT_LOSS,
+		.time_ns = clock_ns(CLOCK_REALTIME),
+		.cause = REPORT_CAUSE_SINK,
+	};
+
+	if (sink == NULL)
+		return;
+	report.lost = sink_take_lost(sink);
+	if (report.lost == 0)
+		return;
+	report.sink = sink_name(sink);
+	report.seq = ++server->seq;
+	log_warning(server->log, "%s: %llu events did not reach it", report.sink,
+		    (unsigned long long)report.lost);
+	server->line_made = false;
+	if (sink == server->journal)
+		sink_journal_push(sink, &report, report.lost);
+	else
+		push_line(server, sink, &report, report.lost);
+	sink_kick(sink);
+}
+
+static void
+kick_sinks(struct server *server)
+{
+	if (server->ndjson != NULL)
+		sink_kick(server->ndjson);
+	if (server->journal != NULL)
+		sink_kick(server->journal);
+}
+
+/* Timers and descriptors */
+
+static void
+on_drain_timer(evutil_socket_t fd, short what, void *data)
+{
+	struct server *server = data;
+	struct session *session, *next;
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+	bool more = false;
+
+	(void)fd;
+	(void)what;
+	for (session = TAILQ_FIRST(&server->active); session != NULL; session = next) {
+		next = TAILQ_NEXT(session, active_link);
+		more |= session_turn(session, now_ns);
+	}
+	kick_sinks(server);
+	if (!TAILQ_EMPTY(&server->active))
+		timer_in(server->drain_timer, more ? 0 : server->conf->drain_ms);
+}
+
+void
+server_poll_soon(struct server *server)
+{
+	if (!event_pending(server->drain_timer, EV_TIMEOUT, NULL))
+		timer_in(server->drain_timer, 0);
+}
+
+static void
+on_sweep_timer(evutil_socket_t fd, short what, void *data)
+{
+	struct server *server = data;
+	struct session *session, *next;
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+
+	(void)fd;
+	(void)what;
+	for (session = LIST_FIRST(&server->sessions); session != NULL; session = next) {
+		next = LIST_NEXT(session, link);
+		session_sweep(session, now_ns);
+	}
+	tell_sink_losses(server, server->ndjson);
+	tell_sink_losses(server, server->journal);
+	kick_sinks(server);
+	server_check_private(server);
+}
+
+static void
+on_watchdog(evutil_socket_t fd, short what, void *data)
+{
+	(void)fd;
+	(void)what;
+	(void)data;
+	notify_watchdog();
+}
+
+static void
+on_sinks(evutil_socket_t fd, short what, void *data)
+{
+	struct server *server = data;
+	uint64_t count;
+
+	(void)what;
+	(void)!read(fd, &count, sizeof(count));
+	control_sinks_moved(server);
+}
+
+static void
+accept_all(struct server *server, int fd, void (*take)(struct server *, int))
+{
+	for (unsigned i = 0; i < ACCEPT_PER_TURN; i++) {
+		int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (peer < 0) {
+			if (errno == EINTR || errno == ECONNABORTED)
+				continue;
+			if (errno != EAGAIN)
+				log_error(server->log, "cannot accept: %s", strerror(errno));
+			return;
+		}
+		take(server, peer);
+	}
+}
+
+static void
+on_agent(evutil_socket_t fd, short what, void *data)
+{
+	(void)what;
+	accept_all(data, fd, session_accept);
+}
+
+static void
+on_client(evutil_socket_t fd, short what, void *data)
+{
+	(void)what;
+	accept_all(data, fd, control_accept);
+}
+
+static void
+log_mistakes(struct server *server, const struct diag *diag)
+{
+	for (size_t i = 0; i < diag->n_entries; i++) {
+		const struct diag_entry *e = &diag->entries[i];
+
+		/* Each is worth its line: not rate-limited as one site. */
+		if (e->level == DIAG_ERROR && i < LOG_BURST)
+			log_error(server->log, "%s:%u:%u: %s", e->file, e->line, e->column,
+				  e->message);
+	}
+}
+
+int
+server_reload(struct server *server, struct diag *diag)
+{
+	int r;
+
+	notify_reloading();
+	users_load(&server->users, "/etc/passwd");
+	r = policy_load(&server->policy, server->conf, diag, server->log);
+	if (r == 0) {
+		struct session *session;
+
+		LIST_FOREACH(session, &server->sessions, link)
+		session_sweep(session, clock_ns(CLOCK_MONOTONIC));
+		log_notice(server->log, "rules reloaded: generation %llu",
+			   (unsigned long long)server->policy.generation);
+		server_status(server, "daemon.reload", "rules reloaded");
+	} else {
+		log_mistakes(server, diag);
+		log_error(server->log, "rules not reloaded, those in force stay: %zu mistakes",
+			  diag->n_errors);
+		server_status(server, "daemon.reload-failed",
+			      "rules not reloaded, those in force stay: %zu mistakes",
+			      diag->n_errors);
+	}
+	kick_sinks(server);
+	notify_ready(r == 0 ? "rules reloaded" : "rules not reloaded: see the log");
+	return r;
+}
+
+static void
+on_signal(evutil_socket_t number, short what, void *data)
+{
+	struct server *server = data;
+	struct diag diag;
+
+	(void)what;
+	if (number != SIGHUP) {
+		server_stop(server);
+		return;
+	}
+	diag_init(&diag);
+	(void)server_reload(server, &diag);
+	diag_fini(&diag);
+}
+
+void
+server_stop(struct server *server)
+{
+	server->stopping = true;
+	(void)event_base_loopbreak(server->base);
+}
+
+void
+server_check_private(struct server *server)
+{
+	if (!server->parent_gone || server->n_sessions > 0)
+		return;
+	server_stop(server);
+}
+
+static void
+on_parent(evutil_socket_t fd, short what, void *data)
+{
+	struct server *server = data;
+	char bytes[64];
+	ssize_t n = read(fd, bytes, sizeof(bytes));
+
+	(void)what;
+	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		return;
+	(void)event_del(server->parent_event);
+	server->parent_gone = true;
+	/* What connected before it went is there to be accepted. */
+	server_drain(server);
+	server_check_private(server);
+}
+
+void
+server_drain(struct server *server)
+{
+	struct session *session, *next;
+
+	if (server->agent_accept != NULL)
+		accept_all(server, event_get_fd(server->agent_accept), session_accept);
+	for (session = LIST_FIRST(&server->sessions); session != NULL; session = next) {
+		next = LIST_NEXT(session, link);
+		session_drain(session);
+	}
+	kick_sinks(server);
+}
+
+/* Start */
+
+static int
+lock_dir(struct server *server, const char *dir)
+{
+	CLEANUP(freep) char *path = NULL;
+	CLEANUP(closep) int fd = -1;
+	char text[32];
+
+	if (mkdir(dir, 0755) < 0 && errno != EEXIST) {
+		log_error(server->log, "cannot make %s: %s", dir, strerror(errno));
+		return -errno;
+	}
+	if (asprintf(&path, "%s/%s", dir, SERVER_LOCK_FILE) < 0)
+		return -ENOMEM;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0) {
+		log_error(server->log, "cannot open %s: %s", path, strerror(errno));
+		return -errno;
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		ssize_t n = read(fd, text, sizeof(text) - 1);
+
+		text[n > 0 ? n : 0] = 0;
+		text[strcspn(text, "\n")] = 0;
+		log_error(server->log, "another pyauditd (process %s) serves %s already",
+			  text[0] != 0 ? text : "unknown", dir);
+		return -EBUSY;
+	}
+	(void)snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) < 0 || write(fd, text, strlen(text)) < 0)
+		log_warning(server->log, "cannot write %s: %s", path, strerror(errno));
+	server->lock_fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* A listening socket at @dir/@name; what stands there is of a daemon that is gone: we hold the
+ * lock. */
+static int
+listen_at(struct server *server, const char *name, int type, mode_t mode, char **ret_path,
+	  struct event **ret_event, event_callback_fn callback)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	CLEANUP(freep) char *path = NULL;
+	CLEANUP(closep) int fd = -1;
+	mode_t mask;
+	int r;
+
+	if (asprintf(&path, "%s/%s", server->conf->dir, name) < 0)
+		return -ENOMEM;
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		log_error(server->log, "%s is too long for a socket's path", path);
+		return -ENAMETOOLONG;
+	}
+	(void)strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	(void)unlink(path);
+	mask = umask(0777 & ~mode);
+	r = bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+	(void)umask(mask);
+	if (r == 0 && listen(fd, SERVER_BACKLOG) < 0)
+		r = -errno;
+	if (r < 0) {
+		log_error(server->log, "cannot listen at %s: %s", path, strerror(-r));
+		return r;
+	}
+	*ret_event = event_new(server->base, fd, EV_READ | EV_PERSIST, callback, server);
+	if (*ret_event == NULL || event_add(*ret_event, NULL) < 0)
+		return -ENOMEM;
+	(void)TAKE_FD(fd);
+	*ret_path = TAKE_PTR(path);
+	return 0;
+}
+
+static int
+open_sinks(struct server *server)
+{
+	const struct conf *conf = server->conf;
+	int r;
+
+	server->sink_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (server->sink_fd < 0)
+		return -errno;
+	if (conf->ndjson != NULL) {
+		r = sink_ndjson_new(&server->ndjson, conf->ndjson, conf->sink_queue,
+				    server->sink_fd, server->log);
+		if (r < 0) {
+			log_error(server->log, "cannot open %s: %s", conf->ndjson, strerror(-r));
+			return r;
+		}
+	}
+	if (!conf->journal)
+		return 0;
+	r = sink_journal_new(&server->journal, conf->sink_queue, server->sink_fd, server->log);
+	if (r < 0) /* said once: it is no mistake where there is no journal */
+		log_notice(server->log, "no journal: %s",
+			   r == -EOPNOTSUPP ? "built without it" : strerror(-r));
+	return 0;
+}
+
+static int
+make_events(struct server *server, const struct server_options *options)
+{
+	static const int numbers[] = {SIGHUP, SIGTERM, SIGINT};
+	uint64_t watchdog_us = notify_watchdog_us();
+	struct timeval sweep = {.tv_sec = SERVER_SWEEP_MS / 1000,
+				.tv_usec = SERVER_SWEEP_MS % 1000 * 1000};
+	struct timeval watchdog = {.tv_sec = (time_t)(watchdog_us / 1000000),
+				   .tv_usec = (suseconds_t)(watchdog_us % 1000000)};
+
+	server->drain_timer = evtimer_new(server->base, on_drain_timer, server);
+	server->sweep_timer = event_new(server->base, -1, EV_PERSIST, on_sweep_timer, server);
+	server->watchdog_timer = event_new(server->base, -1, EV_PERSIST, on_watchdog, server);
+	server->sink_event = event_new(server->base, server->sink_fd, EV_READ | EV_PERSIST,
+				       on_sinks, server);
+	if (server->drain_timer == NULL || server->sweep_timer == NULL ||
+	    server->watchdog_timer == NULL || server->sink_event == NULL)
+		return -ENOMEM;
+	(void)event_add(server->sweep_timer, &sweep);
+	(void)event_add(server->sink_event, NULL);
+	if (watchdog_us > 0)
+		(void)event_add(server->watchdog_timer, &watchdog);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		server->signals[i] = evsignal_new(server->base, numbers[i], on_signal, server);
+		if (server->signals[i] == NULL || event_add(server->signals[i], NULL) < 0)
+			return -ENOMEM;
+	}
+	if (options->parent_fd >= 0) {
+		(void)fcntl(options->parent_fd, F_SETFL, O_NONBLOCK);
+		(void)fcntl(options->parent_fd, F_SETFD, FD_CLOEXEC);
+		server->parent_event = event_new(server->base, options->parent_fd,
+						 EV_READ | EV_PERSIST, on_parent, server);
+		if (server->parent_event == NULL || event_add(server->parent_event, NULL) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int
+first_policy(struct server *server)
+{
+	struct diag diag;
+	int r;
+
+	diag_init(&diag);
+	r = policy_load(&server->policy, server->conf, &diag, server->log);
+	diag_print(&diag, stderr);
+	diag_fini(&diag);
+	return r;
+}
+
+static void
+say_ready(struct server *server, int ready_fd)
+{
+	if (ready_fd >= 0) {
+		if (write(ready_fd, "READY\n", 6) != 6)
+			log_warning(server->log, "cannot say ready: %s", strerror(errno));
+		(void)close(ready_fd);
+	}
+	log_info(server->log, "ready at %s: generation %llu", server->conf->dir,
+		 (unsigned long long)server->policy.generation);
+	server_status(server, "daemon.start", "pyauditd started");
+	kick_sinks(server);
+	notify_ready("watching");
+}
+
+int
+server_init(struct server *server, struct conf *conf, struct log *log,
+	    const struct server_options *options)
+{
+	int r;
+
+	*server = (struct server){
+		.conf = conf,
+		.log = log,
+		.lock_fd = -1,
+		.sink_fd = -1,
+		.started_ns = clock_ns(CLOCK_MONOTONIC),
+	};
+	policy_init(&server->policy);
+	LIST_INIT(&server->sessions);
+	TAILQ_INIT(&server->active);
+	LIST_INIT(&server->clients);
+	server->base = event_base_new();
+	if (server->base == NULL)
+		return -ENOMEM;
+	r = lock_dir(server, conf->dir);
+	if (r < 0)
+		return r;
+	users_load(&server->users, "/etc/passwd");
+	r = recent_init(&server->recent, conf->memory);
+	if (r == 0)
+		r = first_policy(server);
+	if (r == 0)
+		r = open_sinks(server);
+	if (r == 0)
+		r = make_events(server, options);
+	if (r == 0)
+		r = listen_at(server, PYAUDIT_CONTROL_SOCKET, SOCK_STREAM, 0660,
+			      &server->control_path, &server->control_accept, on_client);
+	if (r == 0)
+		r = listen_at(server, PYAUDIT_AGENT_SOCKET, SOCK_SEQPACKET, 0666,
+			      &server->agent_path, &server->agent_accept, on_agent);
+	if (r == 0)
+		say_ready(server, options->ready_fd);
+	return r;
+}
+
+int
+server_run(struct server *server)
+{
+	while (!server->stopping)
+		if (event_base_dispatch(server->base) < 0)
+			return 1;
+	return server->exit_code;
+}
+
+static void
+close_listener(struct event **event, char **path)
+{
+	if (*event != NULL) {
+		(void)close(event_get_fd(*event));
+		event_free(*event);
+	}
+	if (*path != NULL)
+		(void)unlink(*path);
+	free(*path);
+	*event = NULL;
+	*path = NULL;
+}
+
+static void
+free_event(struct event *event)
+{
+	if (event != NULL)
+		event_free(event);
+}
+
+void
+server_fini(struct server *server)
+{
+	struct session *session, *next;
+
+	if (server->agent_accept != NULL) {
+		notify_stopping();
+		server_drain(server);
+		server_status(server, "daemon.stop", "pyauditd stopped");
+	}
+	close_listener(&server->agent_accept, &server->agent_path);
+	close_listener(&server->control_accept, &server->control_path);
+	for (session = LIST_FIRST(&server->sessions); session != NULL; session = next) {
+		next = LIST_NEXT(session, link);
+		session_leave(session);
+		session_free(session);
+	}
+	control_close_all(server);
+	sink_free(server->ndjson, SERVER_FLUSH_MS);
+	sink_free(server->journal, SERVER_FLUSH_MS);
+	recent_fini(&server->recent);
+	users_fini(&server->users);
+	policy_fini(&server->policy);
+	buf_fini(&server->line);
+	free_event(server->drain_timer);
+	free_event(server->sweep_timer);
+	free_event(server->watchdog_timer);
+	free_event(server->sink_event);
+	free_event(server->parent_event);
+	for (size_t i = 0; i < sizeof(server->signals) / sizeof(server->signals[0]); i++)
+		free_event(server->signals[i]);
+	if (server->sink_fd >= 0)
+		(void)close(server->sink_fd);
+	if (server->base != NULL)
+		event_base_free(server->base);
+	if (server->lock_fd >= 0)
+		(void)close(server->lock_fd);
+}

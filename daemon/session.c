@@ -1,1 +1,781 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "session.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "cleanup.h"
+#include "frame.h"
+#include "report.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* Linux 6.5 */
+#endif
+
+#define PACKET_FDS_MAX 4 /* descriptors in one packet; one is wanted */
+
+static void session_finish(struct session *session);
+static bool session_listen(struct session *session);
+
+/* A descriptor of the process that connected: the kernel's own, or by number, which is believed
+ * only if a process of that number was there before it said hello. -1: it is gone. */
+static int
+open_pidfd(const struct session *session, uint64_t hello_ns)
+{
+	int pidfd = -1;
+	socklen_t len = sizeof(pidfd);
+	uint64_t started_ns, booted_ns;
+
+	if (getsockopt(session->fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) == 0) {
+		(void)fcntl(pidfd, F_SETFD, FD_CLOEXEC);
+		return pidfd;
+	}
+	pidfd = (int)syscall(SYS_pidfd_open, session->pid, 0);
+	if (pidfd < 0)
+		return -1;
+	started_ns = process_started_ns("/proc", session->pid);
+	booted_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
+	if (started_ns == 0 || booted_ns + started_ns > hello_ns + 1000000000u) {
+		(void)close(pidfd);
+		return -1;
+	}
+	return pidfd;
+}
+
+static bool
+pidfd_ended(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return pidfd < 0 || (poll(&p, 1, 0) == 1 && (p.revents & POLLIN) != 0);
+}
+
+static void
+set_active(struct session *session, bool active)
+{
+	struct server *server = session->server;
+
+	if (session->is_active == active)
+		return;
+	session->is_active = active;
+	if (active) {
+		TAILQ_INSERT_TAIL(&server->active, session, active_link);
+		session->active_ns = clock_ns(CLOCK_MONOTONIC);
+		server_poll_soon(server);
+	} else {
+		TAILQ_REMOVE(&server->active, session, active_link);
+	}
+}
+
+static void
+close_socket(struct session *session)
+{
+	if (session->socket_event != NULL)
+		event_free(session->socket_event);
+	session->socket_event = NULL;
+	if (session->fd >= 0)
+		(void)close(session->fd);
+	session->fd = -1;
+}
+
+void
+session_free(struct session *session)
+{
+	struct server *server = session->server;
+
+	set_active(session, false);
+	close_socket(session);
+	if (session->exit_event != NULL)
+		event_free(session->exit_event);
+	if (session->pidfd >= 0)
+		(void)close(session->pidfd);
+	drain_close(&session->drain);
+	process_unref(session->process);
+	LIST_REMOVE(session, link);
+	server->n_sessions--;
+	if (session->state == SESSION_READY)
+		server->n_attached--;
+	free(session);
+}
+
+/* Sends a frame of ours, with a descriptor where @fd is not -1. */
+static int
+send_frame(const struct session *session, uint16_t type, const void *payload, size_t length, int fd)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct pyaudit_frame head;
+	struct iovec iov[2] = {{.iov_base = &head, .iov_len = sizeof(head)}};
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
+	union {
+		const void *in;
+		void *out;
+	} bytes = {.in = payload};
+
+	frame_head(&head, type, length);
+	iov[1].iov_base = bytes.out;
+	iov[1].iov_len = length;
+	if (fd >= 0) {
+		control.head.cmsg_level = SOL_SOCKET;
+		control.head.cmsg_type = SCM_RIGHTS;
+		control.head.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+	}
+	return sendmsg(session->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* Hands the newest policy over, if the previous offer was taken. */
+static void
+offer_policy(struct session *session)
+{
+	const struct policy *policy = &session->server->policy;
+	struct pyaudit_ring *ring = session->drain.ring;
+	struct pyaudit_offer offer = {
+		.generation = pyaudit_le64_of(policy->generation),
+		.size = pyaudit_le64_of(policy->size),
+	};
+	uint64_t used = session->generation, word;
+
+	if (ring != NULL)
+		used = atomic_load_explicit(&ring->generation_used, memory_order_acquire);
+	session->generation = used;
+	if (session->offered == policy->generation || session->fd < 0 ||
+	    session->state != SESSION_READY)
+		return;
+	if (session->offered != 0 && session->offered != used)
+		return;
+	if (used != policy->generation &&
+	    send_frame(session, PYAUDIT_FRAME_POLICY, &offer, sizeof(offer), policy->memfd) < 0)
+		return; /* its buffer is full: with the next sweep */
+	session->offered = policy->generation;
+	if (ring == NULL)
+		return;
+	/* The agent looks when the word changes; on a second connection it may stand there already. */
+	word = policy->generation;
+	if (atomic_load(&ring->generation) == word && used != word)
+		word |= UINT64_C(1) << 62;
+	atomic_store_explicit(&ring->generation, word, memory_order_release);
+}
+
+/* Turned away: told why, then closed. */
+static void
+refuse(struct session *session, const char *why)
+{
+	log_warning(session->server->log, "agent of process %d (uid %u) refused: %s",
+		    (int)session->pid, (unsigned)session->uid, why);
+	(void)send_frame(session, PYAUDIT_FRAME_REFUSED, why, strlen(why), -1);
+	session_free(session);
+}
+
+static void
+report_state(struct session *session, const char *event)
+{
+	struct report report = {
+		.kind = REPORT_PROCESS,
+		.time_ns = clock_ns(CLOCK_REALTIME),
+		.process = session->process,
+		.event = event,
+		.generation = session->generation,
+	};
+
+	server_report(session->server, &report, NULL, 0);
+}
+
+static void
+report_loss(struct session *session, enum report_cause cause, uint64_t lost, const char *lane)
+{
+	struct report report = {
+		.kind = REPORT_LOSS,
+		.time_ns = clock_ns(CLOCK_REALTIME),
+		.process = session->process,
+		.cause = cause,
+		.lost = lost,
+		.lane = lane,
+	};
+
+	if (lost == 0)
+		return;
+	session->n_lost += lost;
+	server_report(session->server, &report, NULL, 0);
+}
+
+static void
+tell_losses(struct session *session, uint64_t now_ns)
+{
+	static const char *const names[PYAUDIT_N_LANES] = {"ordinary", "urgent"};
+
+	session->told_ns = now_ns;
+	for (unsigned i = 0; session->drain.ring != NULL && i < PYAUDIT_N_LANES; i++) {
+		struct drain_losses losses = drain_take_losses(&session->drain, i);
+
+		report_loss(session, REPORT_CAUSE_RING_FULL, losses.n_full, names[i]);
+		report_loss(session, REPORT_CAUSE_TORN, losses.n_torn, names[i]);
+		report_loss(session, REPORT_CAUSE_CORRUPT, losses.n_corrupt, names[i]);
+	}
+	report_loss(session, REPORT_CAUSE_CORRUPT, session->n_undecoded, NULL);
+	session->n_undecoded = 0;
+	report_loss(session, REPORT_CAUSE_SOCKET, session->socket_lost - session->socket_told, NULL);
+	session->socket_told = session->socket_lost;
+}
+
+static void
+take_record(void *data, enum pyaudit_lane lane, const uint8_t *record, size_t size)
+{
+	struct session *session = data;
+	struct server *server = session->server;
+	struct pyaudit_decoded *decoded = &server->decoded;
+	struct report report;
+
+	(void)lane;
+	if (pyaudit_record_decode(decoded, record, size) < 0) {
+		session->n_undecoded++;
+		return;
+	}
+	decoded->event.scratch = server->scratch;
+	decoded->event.scratch_size = sizeof(server->scratch);
+	if (session->inner_pid != (uint32_t)session->pid)
+		decoded->flags &= (uint16_t)~PYAUDIT_REC_FORKED; /* its numbers are not ours */
+	report = (struct report){
+		.kind = report_kind_of(decoded),
+		.time_ns = decoded->time_ns,
+		.process = session->process,
+		.decoded = decoded,
+		.rules = policy_rules(&server->policy, decoded->generation),
+	};
+	session->n_events++;
+	session->n_denials += decoded->action >= PYAUDIT_ACTION_BLOCK;
+	server_report(server, &report, record, size);
+}
+
+/* The number that a task has in its own pid namespace: NSpid's last; 0 where it is gone. */
+static uint32_t
+inner_tid(pid_t pid, const char *task)
+{
+	CLEANUP(fclosep) FILE *file = NULL;
+	char path[320], line[256];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%s/status", (int)pid, task);
+	file = fopen(path, "re");
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+		const char *last = strrchr(line, '\t');
+
+		if (strncmp(line, "NSpid:", 6) == 0 && last != NULL)
+			return (uint32_t)strtoul(last, NULL, 10);
+	}
+	return 0;
+}
+
+static bool
+inner_thread_lives(pid_t pid, uint32_t tid)
+{
+	const struct dirent *entry;
+	bool found = false;
+	char path[64];
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (dir == NULL)
+		return true; /* not to be told: the end of its process is seen by the pidfd */
+	while (!found && (entry = readdir(dir)) != NULL)
+		found = inner_tid(pid, entry->d_name) == tid;
+	(void)closedir(dir);
+	return found;
+}
+
+static bool
+thread_lives(void *data, uint32_t tid, uint64_t since_ns)
+{
+	const struct session *session = data;
+	uint64_t started_ns, since_boot_ns;
+
+	if (session->inner_pid != (uint32_t)session->pid)
+		return inner_thread_lives(session->pid, tid);
+	if (tid == 0 || (kill((pid_t)tid, 0) < 0 && errno == ESRCH))
+		return false;
+	/* The number may have gone to another thread since. */
+	started_ns = process_started_ns("/proc", (pid_t)tid);
+	since_boot_ns = clock_ns(CLOCK_BOOTTIME) - (clock_ns(CLOCK_MONOTONIC) - since_ns);
+	return started_ns <= since_boot_ns;
+}
+
+static struct drain_calls
+calls_of(struct session *session)
+{
+	return (struct drain_calls){
+		.record = take_record,
+		.alive = thread_lives,
+		.data = session,
+	};
+}
+
+bool
+session_turn(struct session *session, uint64_t now_ns)
+{
+	struct drain_calls calls = calls_of(session);
+	uint64_t n_before = session->n_events + session->n_undecoded;
+	struct drain *drain = &session->drain;
+	enum drain_outcome urgent, ordinary;
+	uint64_t idle_ns = (uint64_t)session->server->conf->idle_ms * 1000000u;
+	bool stuck;
+
+	if (session->fd < 0) /* nobody can wake us */
+		idle_ns = (uint64_t)SESSION_DEAF_MS * 1000000u;
+	urgent = drain_run(drain, PYAUDIT_LANE_URGENT, SESSION_BUDGET, false, now_ns, &calls);
+	ordinary = drain_run(drain, PYAUDIT_LANE_ORDINARY, SESSION_BUDGET, false, now_ns, &calls);
+	stuck = urgent == DRAIN_STUCK || ordinary == DRAIN_STUCK;
+	if (session->n_events + session->n_undecoded != n_before || stuck)
+		session->active_ns = now_ns;
+	atomic_store_explicit(&drain->ring->beat_ns, now_ns, memory_order_relaxed);
+	offer_policy(session);
+	if (now_ns - session->told_ns > (uint64_t)SESSION_LOSS_MS * 1000000u)
+		tell_losses(session, now_ns);
+	if (now_ns - session->active_ns > idle_ns && drain_sleep(drain))
+		set_active(session, false);
+	return urgent == DRAIN_BUDGET || ordinary == DRAIN_BUDGET;
+}
+
+void
+session_sweep(struct session *session, uint64_t now_ns)
+{
+	if (session->state == SESSION_NEW) {
+		if (now_ns - session->accepted_ns > (uint64_t)SESSION_HELLO_MS * 1000000u)
+			refuse(session, "no hello in time");
+		return;
+	}
+	if (session->drain.ring != NULL && !session->is_active && drain_pending(&session->drain))
+		set_active(session, true);
+	tell_losses(session, now_ns);
+	offer_policy(session);
+}
+
+void
+session_leave(struct session *session)
+{
+	if (session->drain.ring != NULL)
+		atomic_store(&session->drain.ring->asleep, 1);
+}
+
+static void
+drain_ring(struct session *session)
+{
+	struct drain_calls calls = calls_of(session);
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+
+	if (session->drain.ring != NULL) {
+		drain_all(&session->drain, PYAUDIT_LANE_URGENT, session->is_dead, now_ns, &calls);
+		drain_all(&session->drain, PYAUDIT_LANE_ORDINARY, session->is_dead, now_ns, &calls);
+	}
+	tell_losses(session, now_ns);
+}
+
+/* The ring of the same process that came on an earlier connection, or NULL. */
+static struct session *
+find_ring(struct session *session, const struct stat *st)
+{
+	struct session *other;
+
+	LIST_FOREACH(other, &session->server->sessions, link)
+	if (other != session && other->pid == session->pid && other->drain.ring != NULL &&
+	    other->ring_dev == st->st_dev && other->ring_ino == st->st_ino)
+		return other;
+	return NULL;
+}
+
+/* Makes room for another ring of the same process: those before it stay, as OLD. */
+static bool
+admit_ring(struct session *session)
+{
+	struct session *other;
+	unsigned n = 0;
+
+	LIST_FOREACH(other, &session->server->sessions, link)
+	if (other != session && other->pid == session->pid && other->state != SESSION_NEW)
+		n++;
+	return n < SESSION_RINGS_MAX;
+}
+
+static void
+replace_rings(struct session *session, const struct hello *hello)
+{
+	struct server *server = session->server;
+	struct session *other;
+
+	LIST_FOREACH(other, &server->sessions, link)
+	{
+		if (other == session || other->pid != session->pid ||
+		    other->state != SESSION_READY || other->fd >= 0)
+			continue;
+		/* The program closed the agent's descriptors; it moved what it had to a new ring. */
+		if (hello->reason == PYAUDIT_REASON_AGAIN && other->drain.ring != NULL &&
+		    session->drain.ring != NULL) {
+			drain_adopt(&session->drain, &other->drain);
+			session_leave(other);
+			set_active(other, false);
+			drain_close(&other->drain);
+			session->n_events = other->n_events;
+			session->n_denials = other->n_denials;
+			session->n_lost = other->n_lost;
+		}
+		other->state = SESSION_OLD;
+		server->n_attached--;
+	}
+}
+
+static void
+on_exit_event(evutil_socket_t fd, short what, void *data)
+{
+	(void)fd;
+	(void)what;
+	session_finish(data);
+}
+
+/* Attaches what the hello brought. False: the session is gone. */
+static bool
+take_hello(struct session *session, const struct frame *frame, int ring_fd)
+{
+	struct server *server = session->server;
+	const char *why = "the hello is malformed";
+	struct session *other;
+	struct hello hello;
+	struct stat st;
+	bool again;
+
+	if (session->state != SESSION_NEW || hello_parse(&hello, frame->payload, frame->length) < 0) {
+		refuse(session, why);
+		return false;
+	}
+	if (ring_fd >= 0 && fstat(ring_fd, &st) == 0) {
+		other = find_ring(session, &st);
+		if (other != NULL) { /* the same ring on a new connection */
+			close_socket(other);
+			other->fd = TAKE_FD(session->fd);
+			event_free(session->socket_event);
+			session->socket_event = NULL;
+			session_free(session);
+			other->offered = 0;
+			if (other->state == SESSION_OLD) {
+				other->state = SESSION_READY;
+				server->n_attached++;
+			}
+			session_listen(other);
+			offer_policy(other);
+			atomic_store(&other->drain.ring->asleep, 0);
+			set_active(other, true);
+			return false;
+		}
+		if (!admit_ring(session)) {
+			refuse(session, "this process has too many rings");
+			return false;
+		}
+		if (drain_open(&session->drain, ring_fd, &why) < 0) {
+			refuse(session, why);
+			return false;
+		}
+		session->ring_dev = st.st_dev;
+		session->ring_ino = st.st_ino;
+	}
+
+	session->inner_pid = hello.pid;
+	session->generation = hello.generation;
+	session->pidfd = open_pidfd(session, hello.start_ns);
+	session->is_dead = pidfd_ended(session->pidfd);
+	session->process = process_new(&hello, session->pid, session->uid, session->gid,
+				       session->pidfd >= 0 ? "/proc" : NULL, &server->users);
+	if (session->process == NULL) {
+		refuse(session, "out of memory");
+		return false;
+	}
+	replace_rings(session, &hello);
+	session->state = SESSION_READY;
+	server->n_attached++;
+	offer_policy(session);
+	again = hello.reason == PYAUDIT_REASON_AGAIN;
+	report_state(session, again ? "process.again" : "process.start");
+
+	if (session->pidfd >= 0) {
+		session->exit_event =
+			event_new(server->base, session->pidfd, EV_READ, on_exit_event, session);
+		if (session->exit_event != NULL)
+			(void)event_add(session->exit_event, NULL);
+	}
+	if (session->drain.ring != NULL) {
+		atomic_store_explicit(&session->drain.ring->beat_ns, clock_ns(CLOCK_MONOTONIC),
+				      memory_order_relaxed);
+		atomic_store(&session->drain.ring->asleep, 0);
+		set_active(session, true);
+	}
+	return true;
+}
+
+/* False: the session is gone. */
+static bool
+take_frame(struct session *session, const struct frame *frame, int fd)
+{
+	struct pyaudit_lost lost;
+	uint64_t total;
+
+	if (frame->type == PYAUDIT_FRAME_HELLO)
+		return take_hello(session, frame, fd);
+	if (session->state == SESSION_NEW) {
+		refuse(session, "the first packet is no hello");
+		return false;
+	}
+	switch (frame->type) {
+	case PYAUDIT_FRAME_WAKE:
+		if (session->drain.ring != NULL) {
+			atomic_store(&session->drain.ring->asleep, 0);
+			set_active(session, true);
+		}
+		break;
+	case PYAUDIT_FRAME_RECORD:
+		take_record(session, PYAUDIT_LANE_ORDINARY, frame->payload, frame->length);
+		break;
+	case PYAUDIT_FRAME_LOST:
+		if (frame->length < sizeof(lost))
+			break;
+		memcpy(&lost, frame->payload, sizeof(lost));
+		total = pyaudit_get64(lost.total);
+		if (total > session->socket_lost)
+			session->socket_lost = total;
+		break;
+	default: /* a newer agent's */
+		break;
+	}
+	return true;
+}
+
+/* Takes one of the descriptors that came with a packet and closes the others. */
+static int
+take_fds(struct msghdr *message)
+{
+	int taken = -1;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			if (taken < 0)
+				taken = fd;
+			else
+				(void)close(fd);
+		}
+	}
+	return taken;
+}
+
+enum packet_outcome {
+	PACKET_TAKEN,
+	PACKET_NONE, /* nothing there now */
+	PACKET_END,  /* the connection has ended */
+	PACKET_GONE, /* the session has */
+};
+
+static enum packet_outcome
+read_packet(struct session *session)
+{
+	uint8_t packet[FRAME_PACKET_MAX + 1];
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(PACKET_FDS_MAX * sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = packet, .iov_len = sizeof(packet)};
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	CLEANUP(closep) int fd = -1;
+	struct frame frame;
+	ssize_t n;
+	int r;
+
+	n = recvmsg(session->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? PACKET_NONE : PACKET_END;
+	if (n == 0)
+		return PACKET_END;
+	fd = take_fds(&message);
+	r = (message.msg_flags & MSG_TRUNC) != 0 ? -EBADMSG
+						  : frame_parse(&frame, packet, (size_t)n);
+	if (r < 0) {
+		if (session->state == SESSION_NEW) {
+			refuse(session, r == -EPROTO ? "another version of the protocol"
+						     : "not a frame");
+			return PACKET_GONE;
+		}
+		session->n_undecoded++;
+		return PACKET_TAKEN;
+	}
+	return take_frame(session, &frame, fd) ? PACKET_TAKEN : PACKET_GONE;
+}
+
+/* Reads up to @n packets. False: the session is gone. */
+static bool
+read_socket(struct session *session, unsigned n)
+{
+	while (session->fd >= 0 && n-- > 0) {
+		switch (read_packet(session)) {
+		case PACKET_TAKEN:
+			break;
+		case PACKET_NONE:
+			return true;
+		case PACKET_GONE:
+			return false;
+		case PACKET_END:
+			if (session->state == SESSION_NEW) {
+				session_free(session);
+				return false;
+			}
+			close_socket(session);
+			if (pidfd_ended(session->pidfd)) {
+				session_finish(session);
+				return false;
+			}
+			/* It closed its descriptors, or became another program: the ring is
+			 * read on, often enough, until the process ends. */
+			if (session->drain.ring != NULL)
+				set_active(session, true);
+			return true;
+		}
+	}
+	return true;
+}
+
+static void
+on_socket(evutil_socket_t fd, short what, void *data)
+{
+	struct session *session = data;
+	struct server *server = session->server;
+
+	(void)fd;
+	(void)what;
+	(void)read_socket(session, SESSION_PACKETS);
+	server_check_private(server);
+}
+
+static bool
+session_listen(struct session *session)
+{
+	session->socket_event = event_new(session->server->base, session->fd, EV_READ | EV_PERSIST,
+					  on_socket, session);
+	return session->socket_event != NULL && event_add(session->socket_event, NULL) == 0;
+}
+
+/* The process has ended: what it left is read, then it is forgotten. */
+static void
+session_finish(struct session *session)
+{
+	struct server *server = session->server;
+
+	session->is_dead = true;
+	while (session->fd >= 0 && session->state != SESSION_NEW) {
+		enum packet_outcome outcome = read_packet(session);
+
+		if (outcome == PACKET_GONE)
+			return;
+		if (outcome != PACKET_TAKEN)
+			break;
+	}
+	drain_ring(session);
+	if (session->state == SESSION_READY)
+		report_state(session, "process.exit");
+	session_free(session);
+	server_check_private(server);
+}
+
+void
+session_drain(struct session *session)
+{
+	if (!read_socket(session, UINT32_MAX))
+		return;
+	if (session->state == SESSION_NEW)
+		return;
+	if (pidfd_ended(session->pidfd) && session->fd < 0) {
+		session_finish(session);
+		return;
+	}
+	drain_ring(session);
+}
+
+void
+session_accept(struct server *server, int fd)
+{
+	struct session *session = calloc(1, sizeof(*session));
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (session == NULL || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
+		free(session);
+		(void)close(fd);
+		return;
+	}
+	session->server = server;
+	session->fd = fd;
+	session->pidfd = -1;
+	session->pid = cred.pid;
+	session->uid = cred.uid;
+	session->gid = cred.gid;
+	session->since_ns = clock_ns(CLOCK_REALTIME);
+	session->accepted_ns = clock_ns(CLOCK_MONOTONIC);
+	LIST_INSERT_HEAD(&server->sessions, session, link);
+	server->n_sessions++;
+	if (server->n_sessions > server->conf->max_agents) {
+		refuse(session, "too many agents");
+		return;
+	}
+	if (!session_listen(session)) {
+		refuse(session, "out of memory");
+		return;
+	}
+	/* Usually the hello is there already. */
+	(void)read_socket(session, SESSION_PACKETS);
+}
+
+void
+session_json(const struct session *session, struct json *json)
+{
+	const struct process *p = session->process;
+
+	json_object(json);
+	json_key(json, "pid");
+	json_int(json, session->pid);
+	json_key(json, "uid");
+	json_uint(json, session->uid);
+	json_key(json, "exe");
+	json_str(json, p->exe);
+	json_key(json, "script");
+	json_str(json, p->script);
+	json_key(json, "unit");
+	json_str(json, p->unit);
+	json_key(json, "generation");
+	json_uint(json, session->generation);
+	json_key(json, "events");
+	json_uint(json, session->n_events);
+	json_key(json, "denials");
+	json_uint(json, session->n_denials);
+	json_key(json, "lost");
+	json_uint(json, session->n_lost);
+	json_key(json, "since");
+	json_time(json, session->since_ns);
+	json_object_end(json);
+}

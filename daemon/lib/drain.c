@@ -207,6 +207,19 @@ free_words(const struct drain_lane *lane, uint64_t position, uint32_t length)
 		atomic_store_explicit(&word[i], freed, memory_order_release);
 }
 
+/* A thread may have died, or not come further yet, between its claim and moving the head. Once the
+ * claim word is freed no producer could tell how far to help, so we do. A committed record needs
+ * none of that. */
+static void
+pass_head(struct drain *drain, enum pyaudit_lane which, uint32_t length)
+{
+	uint64_t head = drain->lane[which].tail;
+
+	(void)atomic_compare_exchange_strong_explicit(&drain->ring->head[which], &head,
+						      head + length, memory_order_acq_rel,
+						      memory_order_relaxed);
+}
+
 /* A claim that a producer can have made at this position. */
 static bool
 claim_is_sane(const struct drain_lane *lane, uint64_t position, uint64_t word)
@@ -274,10 +287,12 @@ drain_run(struct drain *drain, enum pyaudit_lane which, unsigned n_records, bool
 			/* Its thread may have committed before it went. */
 			if (load_word(lane, lane->tail) != word)
 				continue;
+			pass_head(drain, which, length);
 			free_words(lane, lane->tail, length);
 			lane->n_torn++;
 			break;
 		case PYAUDIT_CLAIM_PAD:
+			pass_head(drain, which, length);
 			free_words(lane, lane->tail, length);
 			break;
 		default:
@@ -293,6 +308,28 @@ drain_run(struct drain *drain, enum pyaudit_lane which, unsigned n_records, bool
 out:
 	atomic_store_explicit(shared_tail, lane->tail, memory_order_release);
 	return outcome;
+}
+
+void
+drain_all(struct drain *drain, enum pyaudit_lane which, bool dead, uint64_t now_ns,
+	  const struct drain_calls *calls)
+{
+	const struct drain_lane *lane = &drain->lane[which];
+	uint64_t left = atomic_load_explicit(&drain->ring->head[which], memory_order_acquire) -
+			lane->tail;
+
+	/* As far as the head is now; a head that lies further than a lane is a lie. One batch more
+	 * takes what was claimed and never reached the head. */
+	if (left > lane->size)
+		left = lane->size;
+	for (uint64_t start = lane->tail;;) {
+		bool last = lane->tail - start >= left;
+
+		if (drain_run(drain, which, DRAIN_TAIL_EVERY, dead, now_ns, calls) !=
+			    DRAIN_BUDGET ||
+		    last)
+			break;
+	}
 }
 
 bool
@@ -317,6 +354,29 @@ drain_sleep(struct drain *drain)
 		return true;
 	atomic_store(&drain->ring->asleep, 0);
 	return false;
+}
+
+void
+drain_adopt(struct drain *drain, const struct drain *old)
+{
+	for (unsigned i = 0; i < PYAUDIT_N_LANES; i++) {
+		struct drain_lane *lane = &drain->lane[i];
+		const struct drain_lane *before = &old->lane[i];
+		uint64_t head = atomic_load(&drain->ring->head[i]);
+
+		/* Words behind our place are freed as if they had been read here. */
+		if (lane->size != before->size || before->tail - lane->tail > lane->size ||
+		    head - before->tail > lane->size)
+			continue;
+		while (lane->tail != before->tail) {
+			free_words(lane, lane->tail, 8);
+			lane->tail += 8;
+		}
+		atomic_store_explicit(&drain->ring->tail[i], lane->tail, memory_order_release);
+		lane->n_told = before->n_told;
+		lane->n_torn = before->n_torn;
+		lane->n_corrupt += before->n_corrupt;
+	}
 }
 
 struct drain_losses

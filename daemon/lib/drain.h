@@ -77,6 +77,14 @@ bool drain_pending(const struct drain *drain);
 /* Sets `asleep` and looks once more: false where something came meanwhile, then not asleep. */
 bool drain_sleep(struct drain *drain);
 
+/* The agent has copied @old into @drain's ring (it lost its descriptor): goes on where the old
+ * one stood, so that nothing is delivered twice. Nothing is taken over where it is no copy. */
+void drain_adopt(struct drain *drain, const struct drain *old);
+
+/* Reads every record that is there now; returns when it has, or at a claim that does not commit. */
+void drain_all(struct drain *drain, enum pyaudit_lane lane, bool dead, uint64_t now_ns,
+	       const struct drain_calls *calls);
+
 struct drain_losses {
 	uint64_t n_full, n_torn, n_corrupt;
 };

@@ -82,6 +82,7 @@ recent_add(struct recent *recent, struct recent_entry entry, uint64_t weight, co
 {
 	size_t room = entry_room(size), left;
 
+	entry.weight = weight;
 	entry.weight_before = recent->weight;
 	recent->weight += weight;
 	if (recent->size == 0 || room > recent->size / 2)

@@ -17,9 +17,12 @@
 
 struct recent_entry {
 	uint64_t seq, time_ns;
-	uint64_t weight_before; /* of all entries ever kept before this one */
+	uint64_t weight;         /* events it stands for */
+	uint64_t weight_before;  /* of all entries ever kept before this one */
 	struct process *process; /* a reference, or NULL */
+	const char *event;       /* of a line; a constant */
 	uint32_t size;
+	uint8_t kind;   /* enum report_kind */
 	bool is_line;   /* a finished JSON line; else a record */
 	bool is_filler; /* skip to the beginning of the memory */
 };
@@ -35,7 +38,7 @@ struct recent {
 int recent_init(struct recent *recent, size_t size);
 void recent_fini(struct recent *recent);
 
-/* @entry.weight_before, size and is_filler are filled in here; takes a reference of the process.
+/* @entry's weights, size and is_filler are filled in here; takes a reference of the process.
  * What is longer than half the memory is not kept. */
 void recent_add(struct recent *recent, struct recent_entry entry, uint64_t weight,
 		const void *bytes, size_t size);

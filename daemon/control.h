@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Clients of the control socket (docs/PROTOCOL.md). What a client has not read yet is bounded;
+ * beyond that it misses events, which are counted and told to it.
+ */
+#ifndef DAEMON_CONTROL_H
+#define DAEMON_CONTROL_H
+
+#include "server.h"
+
+#define CONTROL_REQUEST_MS 30000 /* a client has this long for its request */
+#define CONTROL_DRAIN_MS 10000   /* and sinks for a drain that someone waits for */
+
+/* Takes over @fd. */
+void control_accept(struct server *server, int fd);
+/* Passes a report on to the live clients that ask for it. */
+void control_publish(struct server *server, const struct report *report, uint64_t weight);
+/* Some sink's queue ran empty: answers those who wait for it. */
+void control_sinks_moved(struct server *server);
+/* Writes out what clients have not read, for a short time, and closes them all. */
+void control_close_all(struct server *server);
+
+#endif

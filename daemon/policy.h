@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The policy in force: rules read, compiled, published as a file that starting agents read and as
+ * a sealed memfd that running ones are handed. What rules are called is kept for the last
+ * POLICY_KEPT generations, so that records judged by an older one are attributed right.
+ */
+#ifndef DAEMON_POLICY_H
+#define DAEMON_POLICY_H
+
+#include "conf.h"
+#include "log.h"
+#include "rules.h"
+
+#define POLICY_KEPT 16
+#define POLICY_ETC_RULES "/etc/pyaudit/rules.d"
+
+struct policy {
+	struct {
+		uint64_t generation;
+		struct rule_set *rules;
+	} kept[POLICY_KEPT];
+	unsigned newest;
+	uint64_t generation; /* microseconds of its making: grows over restarts; 0: none yet */
+	int memfd;
+	size_t size;
+};
+
+void policy_init(struct policy *policy);
+void policy_fini(struct policy *policy);
+
+/* Reads and compiles aside and puts the result in force when all of it went well: 0. Otherwise
+ * the old policy stays whole: RULES_E_INVALID with mistakes in @diag, or a negative errno, which
+ * is logged. */
+int policy_load(struct policy *policy, const struct conf *conf, struct diag *diag,
+		struct log *log);
+
+/* The rules of a generation, or NULL where it is not known. */
+const struct rule_set *policy_rules(const struct policy *policy, uint64_t generation);
+
+#endif

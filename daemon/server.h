@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon's one loop and what it holds together: agents, clients, policy, sinks, memory.
+ * Everything here runs on the loop's thread; only sinks have threads of their own.
+ */
+#ifndef DAEMON_SERVER_H
+#define DAEMON_SERVER_H
+
+#include <event2/event.h>
+#include <sys/queue.h>
+
+#include "conf.h"
+#include "log.h"
+#include "policy.h"
+#include "process.h"
+#include "recent.h"
+#include "report.h"
+#include "sink.h"
+
+#define SERVER_BACKLOG 4096
+#define SERVER_SWEEP_MS 1000    /* ring losses, offers and silent rings are looked at this often */
+#define SERVER_FLUSH_MS 5000    /* sinks have this long when the daemon ends */
+#define SERVER_CLIENT_FLUSH_MS 1000
+#define SERVER_LOCK_FILE "pyauditd.lock"
+
+struct session;
+struct client;
+LIST_HEAD(session_list, session);
+TAILQ_HEAD(session_queue, session);
+LIST_HEAD(client_list, client);
+
+struct server_stats {
+	uint64_t n_events; /* alerts included */
+	uint64_t n_alerts; /* denials included */
+	uint64_t n_denials;
+	uint64_t n_lost;
+};
+
+struct server {
+	struct conf *conf;
+	struct log *log;
+	struct event_base *base;
+	int lock_fd;
+	uint64_t started_ns; /* CLOCK_MONOTONIC */
+	bool stopping;
+	int exit_code;
+
+	struct event *agent_accept, *control_accept;
+	char *agent_path, *control_path;
+	struct event *drain_timer, *sweep_timer, *watchdog_timer, *sink_event, *parent_event;
+	struct event *signals[3];
+	int parent_fd; /* -1: not private, or it has ended */
+	bool parent_gone;
+
+	struct policy policy;
+	struct users users;
+
+	struct session_list sessions;
+	unsigned n_sessions, n_attached; /* attached: past HELLO, and not an old ring of one */
+	struct session_queue active;     /* rings that are polled */
+	struct client_list clients;
+	unsigned n_clients, n_tails;
+
+	struct sink *ndjson, *journal;
+	int sink_fd; /* eventfd: some sink's queue ran empty */
+	uint64_t journal_lost_told;
+
+	struct recent recent;
+	uint64_t seq;
+	struct server_stats stats;
+
+	struct buf line; /* JSON of the report being delivered */
+	bool line_made;
+	struct pyaudit_decoded decoded; /* the record being delivered */
+	_Alignas(8) char scratch[PYAUDIT_SCRATCH_SIZE];
+};
+
+struct server_options {
+	int ready_fd, parent_fd; /* -1: none */
+};
+
+/* Takes the runtime directory, loads the policy and listens. 0, or a negative errno or
+ * RULES_E_INVALID after saying why. */
+int server_init(struct server *server, struct conf *conf, struct log *log,
+		const struct server_options *options);
+/* Runs until told to end; returns the exit code. */
+int server_run(struct server *server);
+/* Drains, flushes, and lets everything go. Also after a failed server_init. */
+void server_fini(struct server *server);
+
+void server_stop(struct server *server);
+
+/* Delivers a report to everyone who wants it; gives it its number. @record is what an event was
+ * decoded from. */
+void server_report(struct server *server, struct report *report, const uint8_t *record,
+		   size_t record_size);
+/* A status line about the daemon itself. */
+__attribute__((format(printf, 3, 4))) void server_status(struct server *server, const char *event,
+							 const char *format, ...);
+/* The JSON line of the report being delivered, made once. */
+const struct buf *server_line(struct server *server, const struct report *report);
+
+/* Reload as by SIGHUP. 0, RULES_E_INVALID (mistakes in @diag), or a negative errno. */
+int server_reload(struct server *server, struct diag *diag);
+
+/* Reads every ring and every packet that is there now, and tells the losses. */
+void server_drain(struct server *server);
+
+/* Wakes the drain timer: some session became active. */
+void server_poll_soon(struct server *server);
+/* The last agent may have gone: a private daemon ends then. */
+void server_check_private(struct server *server);
+
+uint64_t clock_ns(int clock);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One agent: a connection, the process behind it and its ring. The three end apart: a program may
+ * close every descriptor and still write into its ring, so a session lives until its process
+ * does; and a process may come back with the same ring on a new connection.
+ *
+ *   NEW       connected, HELLO not read yet
+ *   READY     attached: the ring is read, the policy is offered
+ *   OLD       its process has attached another ring (exec): read until the process ends, but
+ *             not shown any more
+ */
+#ifndef DAEMON_SESSION_H
+#define DAEMON_SESSION_H
+
+#include "drain.h"
+#include "json.h"
+#include "server.h"
+
+#define SESSION_HELLO_MS 5000   /* a connection that says nothing is closed */
+#define SESSION_RINGS_MAX 4     /* of one process; further ones are refused */
+#define SESSION_BUDGET 512      /* records of one ring in one turn */
+#define SESSION_PACKETS 64      /* of one socket in one turn */
+#define SESSION_LOSS_MS 250     /* losses of one ring are told at most this often */
+#define SESSION_DEAF_MS 5000    /* silence of a ring that cannot wake us any more */
+
+enum session_state {
+	SESSION_NEW,
+	SESSION_READY,
+	SESSION_OLD,
+};
+
+struct session {
+	LIST_ENTRY(session) link;
+	TAILQ_ENTRY(session) active_link;
+	struct server *server;
+	enum session_state state;
+	bool is_active, is_dead;
+
+	int fd, pidfd; /* -1: closed; not to be had */
+	struct event *socket_event, *exit_event;
+	pid_t pid; /* by the socket's credentials */
+	uid_t uid;
+	gid_t gid;
+	uint32_t inner_pid; /* as the process sees itself */
+	uint64_t since_ns;  /* CLOCK_REALTIME of the connection */
+	uint64_t accepted_ns; /* CLOCK_MONOTONIC */
+
+	struct process *process;
+	struct drain drain; /* ring is NULL where the agent has none */
+	dev_t ring_dev;
+	ino_t ring_ino;
+	uint64_t active_ns; /* last record */
+	uint64_t told_ns;   /* last time losses were told */
+	uint64_t generation, offered;
+	uint64_t n_undecoded;              /* records that were none, not told yet */
+	uint64_t socket_lost, socket_told; /* LOST frames */
+	uint64_t n_events, n_denials, n_lost;
+};
+
+/* Takes over @fd. */
+void session_accept(struct server *server, int fd);
+void session_free(struct session *session);
+
+/* One turn of an active session; true: there is more. */
+bool session_turn(struct session *session, uint64_t now_ns);
+/* Once a second: losses, offers, rings that woke nobody. */
+void session_sweep(struct session *session, uint64_t now_ns);
+/* Reads all that is there now. */
+void session_drain(struct session *session);
+/* The daemon goes: the agent's next record shall try to wake it, and find out. */
+void session_leave(struct session *session);
+
+/* An entry of `processes` in the status. */
+void session_json(const struct session *session, struct json *json);
+
+#endif
