@@ -3,6 +3,10 @@
 
 #include "encode.h"
 
+#define TYPE_NAME_MAX 255 /* bytes of a type's name that are kept */
+#define PY_TYPE_BASES                                                                              \
+	(PY_TYPE_LONG | PY_TYPE_LIST | PY_TYPE_TUPLE | PY_TYPE_BYTES | PY_TYPE_UNICODE)
+
 static bool
 is_exact_ascii(PyObject *object)
 {
@@ -51,14 +55,30 @@ put_char(struct encode_text *text, uint32_t limit, uint32_t c)
 	return true;
 }
 
+/* Values are written where they will stay: a struct of several small stores that is copied at once
+ * by wide loads stalls the processor, three times per event. */
+static inline void
+set_text(struct pyaudit_value *ret, uint8_t type, const char *s, size_t len)
+{
+	ret->type = type;
+	ret->flags = 0;
+	ret->n_items = 0;
+	ret->len = ret->full_len = (uint32_t)len;
+	ret->s = s;
+	if (__builtin_expect(len > PYAUDIT_TEXT_MAX, 0)) {
+		ret->flags = PYAUDIT_VALUE_CUT;
+		ret->len = PYAUDIT_TEXT_MAX;
+		ret->full_len = len > UINT32_MAX ? UINT32_MAX : (uint32_t)len;
+	}
+}
+
 /* Any str, character by character: PyUnicode_AsUTF8 would allocate and leave its copy in the
  * program's object. */
-static struct pyaudit_value
-copy_str(struct encode_text *text, PyObject *object)
+static void
+copy_str(struct encode_text *text, PyObject *object, struct pyaudit_value *ret)
 {
 	uint32_t start = text->len, limit = text->size;
 	ssize_t n = python.PyUnicode_GetLength(object);
-	struct pyaudit_value v;
 	ssize_t i;
 
 	if (n < 0) {
@@ -70,90 +90,90 @@ copy_str(struct encode_text *text, PyObject *object)
 	for (i = 0; i < n; i++)
 		if (!put_char(text, limit, python.PyUnicode_ReadChar(object, i)))
 			break;
-	v = pyaudit_value_text(text->bytes + start, text->len - start);
+	set_text(ret, PYAUDIT_TAG_STR, text->bytes + start, text->len - start);
 	if (i < n) {
-		v.flags = PYAUDIT_VALUE_CUT;
-		v.full_len = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
-		if (v.full_len <= v.len)
-			v.full_len = v.len + 1;
+		ret->flags = PYAUDIT_VALUE_CUT;
+		ret->full_len = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+		if (ret->full_len <= ret->len)
+			ret->full_len = ret->len + 1;
 	}
-	return v;
 }
 
-static struct pyaudit_value
-borrow(uint8_t type, const char *s, size_t len)
-{
-	struct pyaudit_value v = pyaudit_value_text(s, len < PYAUDIT_TEXT_MAX ? len : PYAUDIT_TEXT_MAX);
-
-	v.type = type;
-	if (len > PYAUDIT_TEXT_MAX) {
-		v.flags = PYAUDIT_VALUE_CUT;
-		v.full_len = len > UINT32_MAX ? UINT32_MAX : (uint32_t)len;
-	}
-	return v;
-}
-
-static struct pyaudit_value
-exact_str(struct encode_text *text, PyObject *object)
+static inline void
+exact_str(struct encode_text *text, PyObject *object, struct pyaudit_value *ret)
 {
 	size_t len;
 
-	if (!is_exact_ascii(object))
-		return copy_str(text, object);
+	if (!is_exact_ascii(object)) {
+		copy_str(text, object, ret);
+		return;
+	}
 	memcpy(&len, (const char *)object + python.str_length, sizeof(len));
-	return borrow(PYAUDIT_TAG_STR, (const char *)object + python.str_data, len);
+	set_text(ret, PYAUDIT_TAG_STR, (const char *)object + python.str_data, len);
 }
 
 struct pyaudit_value
 encode_str(struct encode_text *text, PyObject *object)
 {
 	PyObject *type = python_type(object);
+	struct pyaudit_value v = {0};
 
 	if (type == python.PyUnicode_Type)
-		return exact_str(text, object);
-	if ((python.PyType_GetFlags(type) & PY_TYPE_UNICODE) != 0)
-		return copy_str(text, object);
-	return (struct pyaudit_value){0};
-}
-
-static struct pyaudit_value
-integer(PyObject *object)
-{
-	struct pyaudit_value v;
-	int overflow = 0;
-
-	if (object == python._Py_TrueStruct || object == python._Py_FalseStruct)
-		return (struct pyaudit_value){.type = PYAUDIT_TAG_BOOL,
-					      .i = object == python._Py_TrueStruct};
-	v = pyaudit_value_int(python.PyLong_AsLongLongAndOverflow(object, &overflow));
-	if (overflow != 0)
-		v = (struct pyaudit_value){.type = PYAUDIT_TAG_BIGINT};
+		exact_str(text, object, &v);
+	else if ((python.PyType_GetFlags(type) & PY_TYPE_UNICODE) != 0)
+		copy_str(text, object, &v);
 	return v;
 }
 
+static void
+set_number(struct pyaudit_value *ret, uint8_t type, int64_t number)
+{
+	*ret = (struct pyaudit_value){.type = type, .i = number};
+}
+
+static void
+integer(PyObject *object, struct pyaudit_value *ret)
+{
+	int overflow = 0;
+	long long number = python.PyLong_AsLongLongAndOverflow(object, &overflow);
+
+	set_number(ret, overflow != 0 ? PYAUDIT_TAG_BIGINT : PYAUDIT_TAG_INT,
+		   overflow != 0 ? 0 : number);
+}
+
 /* tp_name: second word behind the head of a variable-size object (ob_size, then tp_name). */
-static struct pyaudit_value
-type_name(PyObject *type)
+static void
+type_name(PyObject *type, struct pyaudit_value *ret)
 {
 	const char *name;
 
 	memcpy(&name, (const char *)type + python.type_offset + 2 * sizeof(void *), sizeof(name));
 	if (name == NULL)
-		return pyaudit_value_text("?", 1);
-	return borrow(PYAUDIT_TAG_OBJECT, name, strnlen(name, 255));
+		name = "?";
+	set_text(ret, PYAUDIT_TAG_OBJECT, name, strnlen(name, TYPE_NAME_MAX));
 }
 
-static struct pyaudit_value
-bytes(PyObject *object)
+static void
+bytes(PyObject *object, struct pyaudit_value *ret)
 {
 	char *s = NULL;
 	ssize_t len = 0;
 
-	if (python.PyBytes_AsStringAndSize(object, &s, &len) != 0) {
-		python.PyErr_Clear();
-		return (struct pyaudit_value){.type = PYAUDIT_TAG_NONE};
+	if (python.PyBytes_AsStringAndSize(object, &s, &len) == 0) {
+		set_text(ret, PYAUDIT_TAG_BYTES, s, (size_t)len);
+		return;
 	}
-	return borrow(PYAUDIT_TAG_BYTES, s, (size_t)len);
+	python.PyErr_Clear();
+	set_number(ret, PYAUDIT_TAG_NONE, 0);
+}
+
+static void
+code(struct encode_text *text, PyObject *object, struct pyaudit_value *ret)
+{
+	PyObject *filename = encode_code_filename(object);
+
+	*ret = filename != NULL ? encode_str(text, filename) : (struct pyaudit_value){0};
+	ret->type = PYAUDIT_TAG_CODE;
 }
 
 PyObject *
@@ -178,96 +198,111 @@ encode_code_name(PyObject *code)
 	return object;
 }
 
-/* Everything but lists. */
-static struct pyaudit_value
-scalar(struct encode_text *text, PyObject *object)
+/* Everything but lists; the common exact types first. */
+static void
+scalar(struct encode_text *text, PyObject *object, struct pyaudit_value *ret)
 {
 	PyObject *type = python_type(object);
 	unsigned long flags;
 
-	if (type == python.PyUnicode_Type)
-		return exact_str(text, object);
-	if (object == python._Py_NoneStruct)
-		return (struct pyaudit_value){.type = PYAUDIT_TAG_NONE};
-	flags = python.PyType_GetFlags(type);
-	if ((flags & PY_TYPE_LONG) != 0)
-		return integer(object);
-	if ((flags & PY_TYPE_BYTES) != 0)
-		return bytes(object);
-	if ((flags & PY_TYPE_UNICODE) != 0)
-		return copy_str(text, object);
-	if (type == python.PyCode_Type) {
-		PyObject *filename = encode_code_filename(object);
-		struct pyaudit_value v = {0};
-
-		if (filename != NULL)
-			v = encode_str(text, filename);
-		v.type = PYAUDIT_TAG_CODE;
-		return v;
+	if (type == python.PyUnicode_Type) {
+		exact_str(text, object, ret);
+	} else if (object == python._Py_NoneStruct) {
+		set_number(ret, PYAUDIT_TAG_NONE, 0);
+	} else if (type == python.PyLong_Type) {
+		integer(object, ret);
+	} else if (type == python.PyBytes_Type) {
+		bytes(object, ret);
+	} else if (object == python._Py_TrueStruct || object == python._Py_FalseStruct) {
+		set_number(ret, PYAUDIT_TAG_BOOL, object == python._Py_TrueStruct);
+	} else if (type == python.PyCode_Type) {
+		code(text, object, ret);
+	} else if ((flags = python.PyType_GetFlags(type) & PY_TYPE_BASES) == 0) {
+		if (type == python.PyFloat_Type ||
+		    python.PyType_IsSubtype(type, python.PyFloat_Type))
+			*ret = (struct pyaudit_value){.type = PYAUDIT_TAG_FLOAT,
+						      .f = python.PyFloat_AsDouble(object)};
+		else
+			type_name(type, ret);
+	} else if (flags == PY_TYPE_LONG) {
+		integer(object, ret);
+	} else if (flags == PY_TYPE_BYTES) {
+		bytes(object, ret);
+	} else if (flags == PY_TYPE_UNICODE) {
+		copy_str(text, object, ret);
+	} else {
+		type_name(type, ret); /* a list in a list */
 	}
-	if (type == python.PyFloat_Type || python.PyType_IsSubtype(type, python.PyFloat_Type))
-		return (struct pyaudit_value){.type = PYAUDIT_TAG_FLOAT,
-					      .f = python.PyFloat_AsDouble(object)};
-	return type_name(type);
 }
 
-/* A borrowed element as a value whose text does not depend on the list keeping it. */
-static struct pyaudit_value
-list_element(struct encode_text *text, PyObject *list, ssize_t i)
+/* Without a GIL another thread may drop the element: it is held, and its text is copied. */
+static void
+shared_list_element(struct encode_text *text, PyObject *list, ssize_t i, struct pyaudit_value *ret)
 {
-	struct pyaudit_value v;
-	PyObject *element;
+	PyObject *element = python.PyList_GetItemRef(list, i);
 
-	if (!python.free_threaded || python.PyList_GetItemRef == NULL) {
-		element = python.PyList_GetItem(list, i);
-		if (element != NULL)
-			return scalar(text, element);
-		python.PyErr_Clear();
-		return (struct pyaudit_value){.type = PYAUDIT_TAG_NONE};
-	}
-	/* Without a GIL another thread may drop the element: hold it, and copy its text. */
-	element = python.PyList_GetItemRef(list, i);
 	if (element == NULL) {
 		python.PyErr_Clear();
-		return (struct pyaudit_value){.type = PYAUDIT_TAG_NONE};
+		set_number(ret, PYAUDIT_TAG_NONE, 0);
+		return;
 	}
-	v = scalar(text, element);
-	if ((pyaudit_value_is_text(&v) || v.type == PYAUDIT_TAG_OBJECT) &&
-	    (v.s < text->bytes || v.s >= text->bytes + text->size)) {
+	scalar(text, element, ret);
+	if ((pyaudit_value_is_text(ret) || ret->type == PYAUDIT_TAG_OBJECT) &&
+	    (ret->s < text->bytes || ret->s >= text->bytes + text->size)) {
 		uint32_t room = text->size - text->len;
-		uint32_t n = v.len < room ? v.len : room;
+		uint32_t n = ret->len < room ? ret->len : room;
 
-		memcpy(text->bytes + text->len, v.s, n);
-		if (n < v.len)
-			v.flags |= PYAUDIT_VALUE_CUT;
-		v.s = text->bytes + text->len;
-		v.len = n;
+		memcpy(text->bytes + text->len, ret->s, n);
+		if (n < ret->len)
+			ret->flags |= PYAUDIT_VALUE_CUT;
+		ret->s = text->bytes + text->len;
+		ret->len = n;
 		text->len += n;
 	}
 	python.Py_DecRef(element);
-	return v;
 }
 
-static struct pyaudit_value
-sequence(struct encode_values *values, PyObject *object, bool is_tuple)
+static void
+list_element(struct encode_text *text, PyObject *list, ssize_t i, struct pyaudit_value *ret)
+{
+	PyObject *element;
+
+	if (python.free_threaded && python.PyList_GetItemRef != NULL) {
+		shared_list_element(text, list, i, ret);
+		return;
+	}
+	element = python.PyList_GetItem(list, i);
+	if (element != NULL) {
+		scalar(text, element, ret);
+		return;
+	}
+	python.PyErr_Clear();
+	set_number(ret, PYAUDIT_TAG_NONE, 0);
+}
+
+static void
+sequence(struct encode_values *values, PyObject *object, bool is_tuple, struct pyaudit_value *ret)
 {
 	ssize_t n = is_tuple ? python.PyTuple_Size(object) : python.PyList_Size(object);
-	struct pyaudit_value v = {.type = PYAUDIT_TAG_LIST, .items = &values->value[values->n]};
 
 	if (n < 0) {
 		python.PyErr_Clear();
 		n = 0;
 	}
-	v.full_len = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+	*ret = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST,
+				      .full_len = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n,
+				      .items = &values->value[values->n]};
 	for (ssize_t i = 0; i < n && i < PYAUDIT_LIST_MAX && values->n < PYAUDIT_VALUES_MAX; i++) {
-		values->value[values->n++] =
-			is_tuple ? scalar(values->text, python.PyTuple_GetItem(object, i))
-				 : list_element(values->text, object, i);
-		v.n_items++;
+		struct pyaudit_value *item = &values->value[values->n++];
+
+		if (is_tuple)
+			scalar(values->text, python.PyTuple_GetItem(object, i), item);
+		else
+			list_element(values->text, object, i, item);
+		ret->n_items++;
 	}
-	if (v.n_items < v.full_len)
-		v.flags = PYAUDIT_VALUE_CUT;
-	return v;
+	if (ret->n_items < ret->full_len)
+		ret->flags = PYAUDIT_VALUE_CUT;
 }
 
 unsigned
@@ -279,20 +314,23 @@ encode_args(struct encode_values *values, PyObject *args)
 		python.PyErr_Clear();
 		n = 0;
 	}
-	if (n > PYAUDIT_ARGS_MAX)
-		n = PYAUDIT_ARGS_MAX;
-	values->n = (unsigned)n;
-	for (ssize_t i = 0; i < n; i++) {
-		PyObject *object = python.PyTuple_GetItem(args, i);
-		PyObject *type = python_type(object);
-		unsigned long flags = 0;
+	values->n = n < PYAUDIT_ARGS_MAX ? (unsigned)n : PYAUDIT_ARGS_MAX;
+	return values->n;
+}
 
-		if (type != python.PyUnicode_Type && object != python._Py_NoneStruct)
-			flags = python.PyType_GetFlags(type);
-		if ((flags & (PY_TYPE_LIST | PY_TYPE_TUPLE)) != 0)
-			values->value[i] = sequence(values, object, (flags & PY_TYPE_TUPLE) != 0);
-		else
-			values->value[i] = scalar(values->text, object);
-	}
-	return (unsigned)n;
+void
+encode_arg(struct encode_values *values, PyObject *args, unsigned n)
+{
+	PyObject *object = python.PyTuple_GetItem(args, (ssize_t)n);
+	PyObject *type = python_type(object);
+	unsigned long flags = 0;
+
+	/* Lists are the exception; most arguments are told by their exact type. */
+	if (type != python.PyUnicode_Type && type != python.PyLong_Type &&
+	    object != python._Py_NoneStruct)
+		flags = python.PyType_GetFlags(type) & (PY_TYPE_LIST | PY_TYPE_TUPLE);
+	if (flags != 0)
+		sequence(values, object, flags == PY_TYPE_TUPLE, &values->value[n]);
+	else
+		scalar(values->text, object, &values->value[n]);
 }

@@ -22,9 +22,10 @@ struct encode_values {
 	struct encode_text *text;
 };
 
-/* The elements of @args, the tuple of an event, at most PYAUDIT_ARGS_MAX; returns how many. They
- * are the first in @values. No exception is left behind. */
+/* How many elements of @args, the tuple of an event, are looked at. Their values are the first in
+ * @values and are filled by encode_arg, in any order. No exception is left behind. */
 unsigned encode_args(struct encode_values *values, PyObject *args);
+void encode_arg(struct encode_values *values, PyObject *args, unsigned n);
 
 /* An exact or derived str as text; absent for anything else. */
 struct pyaudit_value encode_str(struct encode_text *text, PyObject *object);

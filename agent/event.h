@@ -48,6 +48,10 @@ struct pyaudit_event {
 	uint32_t name_len;
 	const char *name;
 	const struct pyaudit_value *args;
+	/* Where set, arguments are filled in when first asked for: fetch(event, n) for each whose
+	 * bit is not in `fetched` yet. */
+	uint32_t fetched;
+	void (*fetch)(struct pyaudit_event *event, unsigned n);
 
 	/* Frames, innermost first. n_frames counts those filled; where the first or all of them
 	 * are asked for and origin is set, it is called once with the number wanted (1 or
@@ -58,7 +62,7 @@ struct pyaudit_event {
 			   so that subprocess.run names the line that called it; else frame 0 */
 	uint8_t origin_asked; /* largest number asked for so far */
 	void (*origin)(struct pyaudit_event *event, unsigned n_wanted);
-	void *origin_data;
+	void *data; /* of fetch and origin */
 
 	/* Room for values that are made (joined argv, lists of stack files). Reset by nobody: an
 	 * event uses it up, and what no longer fits is cut. */
@@ -73,6 +77,16 @@ pyaudit_event_need_frames(struct pyaudit_event *event, unsigned n)
 	if (event->origin_asked < n && event->origin != NULL) {
 		event->origin(event, n);
 		event->origin_asked = (uint8_t)n;
+	}
+}
+
+/* Makes sure that argument @n, below n_args, is there. */
+static inline void
+pyaudit_event_need_arg(struct pyaudit_event *event, unsigned n)
+{
+	if (event->fetch != NULL && (event->fetched >> n & 1) == 0) {
+		event->fetched |= UINT32_C(1) << n;
+		event->fetch(event, n);
 	}
 }
 
@@ -121,7 +135,7 @@ struct pyaudit_value pyaudit_container_of(const struct pyaudit_value *cgroup);
 
 /* codec.c */
 
-/* Writes the event as one record of at most PYAUDIT_RECORD_MAX bytes; returns its size. What
+/* Arguments and frames must have been fetched. Writes the event as one record of at most PYAUDIT_RECORD_MAX bytes; returns its size. What
  * does not fit is cut, and said so. @rules are hits, strongest first. */
 struct pyaudit_verdict;
 size_t pyaudit_record_encode(uint8_t out[PYAUDIT_RECORD_MAX], const struct pyaudit_event *event,

@@ -37,16 +37,19 @@ source_of(const struct pyaudit_event *event, unsigned field)
 }
 
 static const struct pyaudit_value *
-argument(const struct pyaudit_event *event, unsigned n)
+argument(struct pyaudit_event *event, unsigned n)
 {
 	static const struct pyaudit_value absent;
 
-	return n < event->n_args ? &event->args[n] : &absent;
+	if (n >= event->n_args)
+		return &absent;
+	pyaudit_event_need_arg(event, n);
+	return &event->args[n];
 }
 
 /* The value that the event's table row names for @field, where it is a plain argument. */
 static const struct pyaudit_value *
-plain(const struct pyaudit_event *event, unsigned field)
+plain(struct pyaudit_event *event, unsigned field)
 {
 	static const struct pyaudit_value absent;
 	const struct pyaudit_source *source = source_of(event, field);
@@ -116,7 +119,7 @@ runs_system_shell(const struct pyaudit_event *event)
 }
 
 static bool
-exec_path(const struct pyaudit_event *event, struct pyaudit_value *ret)
+exec_path(struct pyaudit_event *event, struct pyaudit_value *ret)
 {
 	if (runs_system_shell(event))
 		return give_part("/bin/sh", 7, ret);
@@ -218,7 +221,7 @@ exec_shell(struct pyaudit_event *event, struct pyaudit_value *ret)
 }
 
 static bool
-file_write(const struct pyaudit_event *event, struct pyaudit_value *ret)
+file_write(struct pyaudit_event *event, struct pyaudit_value *ret)
 {
 	const struct pyaudit_source *source = source_of(event, PYAUDIT_F_FILE_WRITE);
 	const struct pyaudit_value *mode, *flags;
@@ -244,7 +247,7 @@ file_write(const struct pyaudit_event *event, struct pyaudit_value *ret)
 
 /* The address argument of socket events: a tuple (host, port[, flow, scope]) or a Unix path. */
 static const struct pyaudit_value *
-address(const struct pyaudit_event *event)
+address(struct pyaudit_event *event)
 {
 	const struct pyaudit_source *source = source_of(event, PYAUDIT_F_NET_HOST);
 
@@ -254,7 +257,7 @@ address(const struct pyaudit_event *event)
 }
 
 static bool
-net_host(const struct pyaudit_event *event, struct pyaudit_value *ret)
+net_host(struct pyaudit_event *event, struct pyaudit_value *ret)
 {
 	const struct pyaudit_value *a = address(event);
 
@@ -264,7 +267,7 @@ net_host(const struct pyaudit_event *event, struct pyaudit_value *ret)
 }
 
 static bool
-net_ip(const struct pyaudit_event *event, struct pyaudit_value *ret)
+net_ip(struct pyaudit_event *event, struct pyaudit_value *ret)
 {
 	unsigned n_dots = 0, n_colons = 0;
 	uint32_t len;
@@ -284,7 +287,7 @@ net_ip(const struct pyaudit_event *event, struct pyaudit_value *ret)
 }
 
 static bool
-net_port(const struct pyaudit_event *event, struct pyaudit_value *ret)
+net_port(struct pyaudit_event *event, struct pyaudit_value *ret)
 {
 	const struct pyaudit_value *a = address(event);
 	const struct pyaudit_value *port;
@@ -314,7 +317,7 @@ net_port(const struct pyaudit_event *event, struct pyaudit_value *ret)
 }
 
 static bool
-net_family(const struct pyaudit_event *event, struct pyaudit_value *ret)
+net_family(struct pyaudit_event *event, struct pyaudit_value *ret)
 {
 	const struct pyaudit_value *a = address(event);
 
@@ -330,7 +333,7 @@ net_family(const struct pyaudit_event *event, struct pyaudit_value *ret)
 }
 
 static bool
-net_path(const struct pyaudit_event *event, struct pyaudit_value *ret)
+net_path(struct pyaudit_event *event, struct pyaudit_value *ret)
 {
 	const struct pyaudit_value *a = address(event);
 
@@ -339,7 +342,7 @@ net_path(const struct pyaudit_event *event, struct pyaudit_value *ret)
 
 /* scheme://[user@]host[:port][/path][?query][#fragment]; the host of [v6] is without brackets. */
 static bool
-url_part(const struct pyaudit_event *event, unsigned field, struct pyaudit_value *ret)
+url_part(struct pyaudit_event *event, unsigned field, struct pyaudit_value *ret)
 {
 	const struct pyaudit_value *url = plain(event, PYAUDIT_F_URL_FULL);
 	const char *s, *end, *colon, *host, *host_end, *at;

@@ -143,13 +143,28 @@ refuse(const void *image, unsigned rule, const char *name)
 	return -1;
 }
 
+/* What the callbacks of an event need. */
+struct raised {
+	PyObject *args;
+	struct encode_values values;
+	struct encode_text text;
+};
+
+static void
+fetch_argument(struct pyaudit_event *event, unsigned n)
+{
+	struct raised *raised = event->data;
+
+	encode_arg(&raised->values, raised->args, n);
+}
+
 static void
 fetch_origin(struct pyaudit_event *event, unsigned n_wanted)
 {
-	struct encode_text *text = event->origin_data;
+	struct raised *raised = event->data;
 
-	text->size = TEXT_ROOM;
-	origin_walk(event, text, n_wanted);
+	raised->text.size = TEXT_ROOM;
+	origin_walk(event, &raised->text, n_wanted);
 }
 
 static void
@@ -162,6 +177,8 @@ deliver(const struct policy *policy, struct pyaudit_event *event,
 	uint32_t tid = thread_id();
 	size_t size;
 
+	for (unsigned i = 0; i < event->n_args; i++)
+		pyaudit_event_need_arg(event, i);
 	pyaudit_event_need_frames(event, urgent ? PYAUDIT_STACK_MAX : 1);
 	size = pyaudit_record_encode(record, event, verdict, policy->generation, time_ns, agent.pid,
 				     tid);
@@ -198,8 +215,7 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 	char text_room[TEXT_ROOM];
 	struct pyaudit_value values[PYAUDIT_VALUES_MAX];
 	struct pyaudit_origin frames[PYAUDIT_STACK_MAX];
-	struct encode_text text = {text_room, 0, TEXT_ROOM_ARGS};
-	struct encode_values encoded = {values, 0, &text};
+	struct raised raised = {args, {values, 0, &raised.text}, {text_room, 0, TEXT_ROOM_ARGS}};
 	struct pyaudit_event event;
 	struct pyaudit_verdict verdict;
 
@@ -209,12 +225,14 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 		.id = pyaudit_get16(slot->event),
 		.layer = PYAUDIT_LAYER_AUDIT,
 		.name = name,
-		.name_len = (uint32_t)strlen(name),
+		.name_len = slot->event.b[0] | slot->event.b[1] ? pyaudit_get32(slot->name_len)
+								: (uint32_t)strlen(name),
 		.args = values,
-		.n_args = (uint8_t)encode_args(&encoded, args),
+		.n_args = (uint8_t)encode_args(&raised.values, args),
+		.fetch = fetch_argument,
 		.frames = frames,
 		.origin = fetch_origin,
-		.origin_data = &text,
+		.data = &raised,
 		.scratch = room.scratch,
 		.scratch_size = sizeof(room.scratch),
 	};
