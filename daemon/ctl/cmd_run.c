@@ -52,7 +52,7 @@ static const char help[] =
 	"                      (default: " RECORD_DEFAULT ")\n"
 	"  --json PATH         write events as JSON lines to PATH; -: to standard output in the place\n"
 	"                      of text on standard error\n"
-	"  --quiet             show neither events nor summary\n"
+	"  -q, --quiet         show neither events nor summary\n"
 	"\n"
 	"Examples:\n"
 	"  pyauditctl run -- python3 app.py\n"

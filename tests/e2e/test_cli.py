@@ -870,3 +870,25 @@ def test_tail_ends_with_its_reader(tmp_path, server):
     assert process.wait(10 * PATIENCE) == 0
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+# Completion
+
+@pytest.mark.parametrize("words, expected", [
+    ("r", "reload rules run"), ("run --re", "--record"), ("run --record exec,fi", "exec,file"), ("run --rules con", "conftest.py"),
+    ("run --quiet -- dirnam", "dirname"), ("run --json x conftest.py test_cl", "test_cli.py"), ("tail --si", "--since"),
+    ("rules ch", "check"), ("rules check --j", "--json"), ("status --dir ", None), ("help re", "reload"),
+])
+def test_completion_for_bash(words, expected):
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is not installed")
+    here = pathlib.Path(__file__).resolve().parent
+    script = ('compopt() { :; }; . "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _pyauditctl;'
+              'printf "%s\\n" "${COMPREPLY[@]}"')
+    done = subprocess.run([bash, "--norc", "-c", script, "bash", str(here.parents[1] / "packaging/completion/pyauditctl.bash"),
+                           "pyauditctl"] + words.split(" "), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=str(here),
+                          env=clean_env())
+    assert done.stderr == b""
+    if expected is not None:
+        assert sorted(set(done.stdout.decode().split())) == expected.split()

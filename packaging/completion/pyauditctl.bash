@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion of pyauditctl(1) for bash; installed as
+# share/bash-completion/completions/pyauditctl.
+
+# Words of a list that is separated by commas: --record exec,fi<TAB>.
+_pyauditctl_classes()
+{
+	local classes="exec file network import native code unpickle startup tamper process all"
+	local done="" class
+	[[ $cur == *,* ]] && done="${cur%,*},"
+	COMPREPLY=()
+	for class in $classes; do
+		[[ $done$class == "$cur"* ]] && COMPREPLY+=("$done$class")
+	done
+	compopt -o nospace
+}
+
+_pyauditctl_files()
+{
+	compopt -o filenames
+	mapfile -t COMPREPLY < <(compgen "$1" -- "$cur")
+}
+
+# `run`: our options, then a command with a completion of its own.
+_pyauditctl_run()
+{
+	local i=2
+	while ((i < COMP_CWORD)); do
+		case ${COMP_WORDS[i]} in
+		--rules | --record | --json) ((i += 2)) ;;
+		--) ((i++)); break ;;
+		-*) ((i++)) ;;
+		*) break ;;
+		esac
+	done
+	if ((i < COMP_CWORD)); then
+		if declare -F _command_offset >/dev/null; then
+			_command_offset "$i"
+		elif declare -F _comp_command_offset >/dev/null; then
+			_comp_command_offset "$i"
+		else
+			_pyauditctl_files -f
+		fi
+	elif ((i > COMP_CWORD)); then # the value of an option
+		case $prev in
+		--record) _pyauditctl_classes ;;
+		*) _pyauditctl_files -f ;;
+		esac
+	elif [[ $cur == -* && $prev != -- ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "--rules --no-default-rules --observe --record
+			--json --quiet --help --" -- "$cur")
+	else
+		mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+	fi
+}
+
+_pyauditctl()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	local words=""
+	COMPREPLY=()
+
+	if ((COMP_CWORD == 1)); then
+		words="run tail status reload rules help --help --version"
+	elif [[ ${COMP_WORDS[1]} == run ]]; then
+		_pyauditctl_run
+		return
+	elif [[ $prev == --dir ]]; then
+		_pyauditctl_files -d
+		return
+	else
+		case ${COMP_WORDS[1]} in
+		tail) words="--json --since --dir --no-reconnect --help" ;;
+		status) words="--json --dir --help" ;;
+		reload) words="--dir --help" ;;
+		help) words="run tail status reload rules" ;;
+		rules)
+			if ((COMP_CWORD == 2)); then
+				words="check test list --help"
+			elif [[ $cur == -* ]]; then
+				words="--json --help"
+			else
+				_pyauditctl_files -f
+				return
+			fi
+			;;
+		esac
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+}
+
+complete -F _pyauditctl pyauditctl
