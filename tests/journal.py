@@ -11,7 +11,7 @@ import sys
 import time
 
 RULES = pathlib.Path("/etc/pyaudit/rules.d")
-RULE = {"version": 1, "rules": [{"id": "no-shell-here", "on": ["@exec"], "action": "block", "severity": "critical",
+RULE = {"version": 1, "rules": [{"id": "no-shell-here", "title": "A shell", "on": ["@exec"], "action": "block", "severity": "critical",
                                  "when": ["exec.shell"], "message": "{exec.cmdline} from {caller.file}:{caller.line}"}]}
 PROGRAM = "import os\nos.system('id')\n"
 WANTED = ("MESSAGE", "MESSAGE_ID", "PRIORITY", "PYAUDIT_RULE", "PYAUDIT_EVENT", "PYAUDIT_ACTION", "PYAUDIT_SEVERITY",

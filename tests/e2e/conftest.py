@@ -172,8 +172,10 @@ def wait_for(condition, what, seconds=10):
 # Rules
 
 def rule(id, on, when=(), action="block", **more):
-    return dict({"id": id, "on": [on] if isinstance(on, str) else list(on),
-                 "when": [when] if isinstance(when, str) else list(when), "action": action}, **more)
+    made = {"id": id, "title": "Test rule " + id, "on": [on] if isinstance(on, str) else list(on)}
+    if when:
+        made["when"] = [when] if isinstance(when, str) else list(when)
+    return dict(made, action=action, **more)
 
 
 NO_EXEC = rule("no-exec", "@exec", severity="critical", message="{exec.cmdline}")
@@ -366,7 +368,7 @@ class Daemon:
         return control
 
     def env(self, **more):
-        return clean_env(LD_PRELOAD=AGENT, PYAUDIT_DIR=self.dir, **more)
+        return clean_env(**dict({"LD_PRELOAD": AGENT, "PYAUDIT_DIR": self.dir}, **more))
 
     def spawn(self, command, **options):
         """A program under the agent, its stdin and stdout piped."""
@@ -390,7 +392,13 @@ class Daemon:
         for program in self.programs:
             if program.poll() is None:
                 program.kill()
-            program.communicate()
+            program.wait()
+            for pipe in (program.stdin, program.stdout, program.stderr):
+                if pipe and not pipe.closed:
+                    try:
+                        pipe.close()
+                    except OSError:
+                        pass
         if self.process is None or self.process.poll() is not None:
             return
         self.process.send_signal(signal.SIGCONT)

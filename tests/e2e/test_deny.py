@@ -24,13 +24,13 @@ ACTS = {
 @pytest.mark.parametrize("act", ACTS)
 def test_denied_with_rule_and_caller_named(ctl_run, python, act):
     result = ctl_run([python, "-I", "-c", ACTS[act]], NO_EXEC)
-    assert result.returncode == 1, result
+    assert result.returncode == 1, str(result)
     last = result.stderr.strip().splitlines()[-1]
-    assert re.match(r"PermissionError: \[Errno 1\] pyauditd: rule 'no-exec' denied [\w.]+", last), result
-    assert "uid=" not in result.stdout, result
+    assert re.match(r"PermissionError: \[Errno 1\] pyauditd: rule 'no-exec' denied [\w.]+", last), str(result)
+    assert "uid=" not in result.stdout, str(result)
 
     alerts = result.kind("alert", action="block")
-    assert alerts, result
+    assert alerts, str(result)
     first = alerts[0]
     assert rules_of(first) == ["no-exec"]
     assert first["severity"] == "critical"
@@ -58,7 +58,7 @@ def test_nothing_is_executed(ctl_run, python, act, tmp_path):
         env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
     result = ctl_run([python, "-I", "-c", ACTS[act]], NO_EXEC, env=env, timeout=90,
                      prefix=[strace, "-f", "-qq", "-o", str(trace), "-e", "trace=execve,execveat"])
-    assert result.returncode == 1, result
+    assert result.returncode == 1, str(result)
     executed = re.findall(r'execve(?:at)?\((?:AT_FDCWD, )?"([^"]*)"', trace.read_text())
     assert any("python" in path for path in executed), executed
     assert any("pyauditd" in path for path in executed), executed
@@ -74,7 +74,7 @@ def test_a_caught_denial_lets_the_program_go_on(ctl_run, python):
             "    print(error.errno, error)\n"
             "print('on')\n")
     result = ctl_run([python, "-I", "-c", code], NO_EXEC)
-    assert result.returncode == 0, result
+    assert result.returncode == 0, str(result)
     assert result.stdout == "1 [Errno 1] pyauditd: rule 'no-exec' denied os.system\non\n"
     assert result.kind("alert")[0]["caller"]["line"] == 3
 
@@ -82,10 +82,10 @@ def test_a_caught_denial_lets_the_program_go_on(ctl_run, python):
 def test_observe_only_says_what_it_would_have_done(ctl_run, python):
     result = ctl_run([python, "-I", "-c", 'import os; os.system("echo ran")'], NO_EXEC,
                      options=["--observe"])
-    assert result.returncode == 0, result
+    assert result.returncode == 0, str(result)
     assert result.stdout == "ran\n"
     alerts = result.kind("alert")
-    assert alerts and alerts[0]["action"] == "alert", result
+    assert alerts and alerts[0]["action"] == "alert", str(result)
     assert "would have blocked" in alerts[0]["message"], alerts[0]
 
 
@@ -96,8 +96,8 @@ def test_rules_apply_to_children_and_their_children(ctl_run, python):
     result = ctl_run([python, "-I", "-c", code],
                      rule("no-rmdir", "os.rmdir", "file.path = '/'"))
     alerts = result.kind("alert", action="block")
-    assert len(alerts) == 1, result
-    assert "rule 'no-rmdir' denied os.rmdir" in result.stderr, result
+    assert len(alerts) == 1, str(result)
+    assert "rule 'no-rmdir' denied os.rmdir" in result.stderr, str(result)
 
 
 def test_conditions_decide(ctl_run, python):
@@ -109,7 +109,7 @@ def test_conditions_decide(ctl_run, python):
             "    print('refused')\n")
     result = ctl_run([python, "-I", "-c", code],
                      rule("no-curl", "@exec", ["exec.cmdline contains 'curl '", "exec.shell"]))
-    assert result.stdout == "fine\nrefused\n", result
+    assert result.stdout == "fine\nrefused\n", str(result)
 
 
 @pytest.mark.parametrize("status", [0, 1, 42])

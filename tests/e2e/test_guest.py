@@ -65,10 +65,10 @@ LOOKS = rule("looks", ["@exec", "@file", "@network"], [
 def test_no_code_of_the_program_runs(ctl_run, python):
     result = ctl_run([python, "-I", "-c", HOSTILE], LOOKS, rule("shadow", "os.mkdir", "file.path = '/etc/shadow'",
                                                                 action="alert"), options=["--record", "all"])
-    assert result.returncode == 0, result
-    assert result.stdout == "[]\n", result
+    assert result.returncode == 0, str(result)
+    assert result.stdout == "[]\n", str(result)
     # A subclass of str is read from its storage: it can neither hide nor lie.
-    assert [a for a in result.kind("alert") if a["event"] == "os.mkdir"], result
+    assert [a for a in result.kind("alert") if a["event"] == "os.mkdir"], str(result)
     marks = [e["args"][0] for e in result.kind("event", event=MARK) if len(e["args"]) == 1]
     assert marks[0] == "/etc/shadow" and marks[8] == "/etc/shadow", marks
 
@@ -82,7 +82,7 @@ def test_a_liar_is_denied(ctl_run, python):
             "    def __fspath__(self): return '/tmp'\n"
             "open(Liar('/etc/passwd'))\n")
     result = ctl_run([python, "-I", "-c", code], rule("no-passwd", "open", "file.path = '/etc/passwd'"))
-    assert "rule 'no-passwd' denied open" in result.stderr, result
+    assert "rule 'no-passwd' denied open" in result.stderr, str(result)
 
 
 # The program's view of itself must be the same with and without the agent.
@@ -266,7 +266,7 @@ def test_events_of_the_last_moment(ctl_run, python):
             "sys.late = Late()\n"
             "atexit.register(audit, '%(mark)s', 'atexit')\n" % {"mark": MARK})
     result = ctl_run([python, "-I", "-c", code], MARKS)
-    assert result.returncode == 0 and result.stderr == "", result
+    assert result.returncode == 0 and result.stderr == "", str(result)
     said = [e["args"][0] for e in result.kind("event", event=MARK)]
     assert said[0] == "atexit" and said.count("del") >= 1, said
 
@@ -335,7 +335,7 @@ def test_recursion_and_deep_stacks(ctl_run, python):
             "except RecursionError: print('recursion')\n" % {"mark": MARK})
     result = ctl_run([python, "-I", "-c", code],
                      rule("deep", MARK, ["arg[0] = 'deep'", "stack.function = 'down'"], action="alert"))
-    assert (result.returncode, result.stdout) == (0, "recursion\n"), result
+    assert (result.returncode, result.stdout) == (0, "recursion\n"), str(result)
     alert = result.kind("alert")[0]
     assert alert["caller"]["function"] == "down"
     assert 1 < len(alert["stack"]) <= 32, alert
@@ -357,7 +357,7 @@ def test_exception_state_is_the_programs(ctl_run, python):
             "list(generate())\n"
             "print('ok')\n")
     result = ctl_run([python, "-I", "-c", code], NO_EXEC)
-    assert (result.returncode, result.stdout) == (0, "ok\n"), result
+    assert (result.returncode, result.stdout) == (0, "ok\n"), str(result)
 
 
 def test_other_hooks_work_beside_ours(ctl_run, python):
@@ -369,4 +369,4 @@ def test_other_hooks_work_beside_ours(ctl_run, python):
             "except PermissionError: seen.append('denied')\n"
             "print(seen)" % {"mark": MARK})
     result = ctl_run([python, "-I", "-c", code], NO_EXEC, MARKS)
-    assert result.stdout == "['%s', 'denied']\n" % MARK, result
+    assert result.stdout == "['%s', 'denied']\n" % MARK, str(result)

@@ -58,7 +58,7 @@ def check(validator, events):
 
 def test_events_fit_the_schema(ctl_run, python, validator):
     result = ctl_run([python, "-I", "-W", "ignore", "-c", SHAPES], NO_EXEC, options=["--record", "all"])
-    assert result.returncode == 0, result
+    assert result.returncode == 0, str(result)
     kinds = check(validator, result.events)
     assert {"event", "alert", "process"} <= kinds, kinds
     alert = result.kind("alert", action="block")[0]
@@ -104,7 +104,7 @@ def test_dash_is_stdout(ctl_run, python, validator):
     events = [json.loads(line) for line in result.stdout.splitlines()]
     check(validator, events)
     assert [e["args"] for e in events if e.get("event") == MARK] == [["x"]]
-    assert result.stderr == "err", result
+    assert result.stderr == "err", str(result)
 
 
 def test_file_is_complete_at_return(ctl_run, python):
@@ -125,7 +125,7 @@ def test_sequence_numbers_have_no_holes(ctl_run, python):
 
 def test_nothing_of_ours_in_the_commands_output(ctl_run, python):
     result = ctl_run([python, "-I", "-c", "print('out'); import sys; sys.stderr.write('err\\n')"], default_rules=True)
-    assert (result.stdout, result.stderr, result.returncode) == ("out\n", "err\n", 0), result
+    assert (result.stdout, result.stderr, result.returncode) == ("out\n", "err\n", 0), str(result)
 
 
 def test_hostile_text_reaches_no_terminal(ctl_run, python, tmp_path):

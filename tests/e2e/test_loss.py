@@ -46,8 +46,8 @@ def count(path):
 def flood(ctl_run, tmp_path, python, n):
     result = ctl_run([python, "-I", "-c", FLOOD, n], NO_EXEC, MARKS, json_events=False, timeout=150,
                      options=["--json", str(tmp_path / "flood.ndjson")])
-    assert result.returncode == 0, result
-    assert result.stdout == "refused\n", result
+    assert result.returncode == 0, str(result)
+    assert result.stdout == "refused\n", str(result)
     received, lost, denials = count(tmp_path / "flood.ndjson")
     (tmp_path / "flood.ndjson").unlink()
     print("%d received, %d reported lost, %.1f s" % (received, lost, result.seconds))

@@ -30,11 +30,11 @@ MISTAKES = [
     ('{"version": 1, "rules": [@{"id" "a"}]}', None),
     ('{"version": @2, "rules": []}', "version"),
     ('{"version": 1, @"rule": []}', "rule"),
-    ('{"version": 1, "rules": [@{"on": ["open"], "action": "alert"}]}', "id"),
-    ('{"version": 1, "rules": [{"id": "a", "on": [@"opne"], "action": "alert"}]}', "open"),
-    ('{"version": 1, "rules": [{"id": "a", "on": [@"@exce"], "action": "alert"}]}', "@exec"),
-    ('{"version": 1, "rules": [{"id": "a", "on": ["open"], "action": @"blok"}]}', "block"),
-    ('{"version": 1, "rules": [{"id": "a", "on": ["open"], "action": "alert", "severity": @"hgih"}]}', "severity"),
+    ('{"version": 1, "rules": [@{"title": "A", "on": ["open"], "action": "alert"}]}', "id"),
+    ('{"version": 1, "rules": [{"id": "a", "title": "A", "on": [@"opne"], "action": "alert"}]}', "open"),
+    ('{"version": 1, "rules": [{"id": "a", "title": "A", "on": [@"@exce"], "action": "alert"}]}', "@exec"),
+    ('{"version": 1, "rules": [{"id": "a", "title": "A", "on": ["open"], "action": @"blok"}]}', "block"),
+    ('{"version": 1, "rules": [{"id": "a", "title": "A", "on": ["open"], "action": "alert", "severity": @"hgih"}]}', "severity"),
 ]
 
 
@@ -159,8 +159,8 @@ def test_check_and_daemon_say_the_same(daemon, path):
 
 def test_several_files_and_all_mistakes_at_once(daemon):
     server = daemon(NO_EXEC)
-    (server.rules_dir / "20-a.rules").write_text('{"version": 1, "rules": [{"id": "x", "on": ["opne"], "action": "alert"}]}')
-    (server.rules_dir / "30-b.rules").write_text('{"version": 1, "rules": [{"id": "y", "on": ["open"], "action": "blok"}]}')
+    (server.rules_dir / "20-a.rules").write_text('{"version": 1, "rules": [{"id": "x", "title": "X", "on": ["opne"], "action": "alert"}]}')
+    (server.rules_dir / "30-b.rules").write_text('{"version": 1, "rules": [{"id": "y", "title": "Y", "on": ["open"], "action": "blok"}]}')
     answer = server.request("reload")
     assert answer["ok"] is False
     assert any("20-a.rules:1:" in m for m in answer["mistakes"]), answer
@@ -189,7 +189,7 @@ def test_does_not_start_with_mistakes(tmp_path, daemon):
     server = daemon()
     broken = tmp_path / "broken"
     broken.mkdir()
-    (broken / "10.rules").write_text('{"version": 1, "rules": [{"id": "x", "on": ["opne"], "action": "alert"}]}')
+    (broken / "10.rules").write_text('{"version": 1, "rules": [{"id": "x", "title": "X", "on": ["opne"], "action": "alert"}]}')
     config = tmp_path / "broken.conf"
     config.write_text(server.config_path.read_text().replace(str(server.rules_dir), str(broken))
                       .replace(str(server.dir), str(tmp_path / "run2")))
