@@ -112,6 +112,25 @@ exact_str(struct encode_text *text, PyObject *object, struct pyaudit_value *ret)
 	set_text(ret, PYAUDIT_TAG_STR, (const char *)object + python.str_data, len);
 }
 
+void
+encode_exact_str(struct encode_text *text, PyObject *object, struct pyaudit_value *ret)
+{
+	exact_str(text, object, ret);
+}
+
+bool
+encode_is_ascii(PyObject *object, const char *wanted, size_t len)
+{
+	char copied[64];
+	struct encode_text text = {copied, 0, sizeof(copied)};
+	struct pyaudit_value v;
+
+	if (python_type(object) != python.PyUnicode_Type)
+		return false;
+	exact_str(&text, object, &v);
+	return v.len == len && memcmp(v.s, wanted, len) == 0;
+}
+
 struct pyaudit_value
 encode_str(struct encode_text *text, PyObject *object)
 {

@@ -30,6 +30,12 @@ void encode_arg(struct encode_values *values, PyObject *args, unsigned n);
 /* An exact or derived str as text; absent for anything else. */
 struct pyaudit_value encode_str(struct encode_text *text, PyObject *object);
 
+/* The same for an exact str. */
+void encode_exact_str(struct encode_text *text, PyObject *object, struct pyaudit_value *ret);
+
+/* Whether @object is an exact str of these ASCII characters. */
+bool encode_is_ascii(PyObject *object, const char *wanted, size_t len);
+
 /* co_filename and co_name of an exact code object. */
 PyObject *encode_code_filename(PyObject *code);
 PyObject *encode_code_name(PyObject *code);

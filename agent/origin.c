@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "origin.h"
@@ -33,28 +34,46 @@ starts(const struct pyaudit_value *v, uint32_t *at, const char *s, size_t len)
 	return true;
 }
 
+/* Where the standard library is: "<base_prefix>/lib" of the first event that finds it set. Kept, so
+ * that later writes to sys.base_prefix change nothing; two threads that race write the same. */
+static struct {
+	_Atomic uint32_t len; /* 0: not known yet */
+	char path[256];
+} stdlib;
+
+static uint32_t
+learn_stdlib(void)
+{
+	PyObject *prefix = python.PySys_GetObject("base_prefix"); /* borrowed; no exception */
+	char room[sizeof(stdlib.path)];
+	struct encode_text text = {room, 0, sizeof(room)};
+	struct pyaudit_value base;
+
+	if (prefix == NULL)
+		return 0;
+	base = encode_str(&text, prefix);
+	if (!pyaudit_value_is_text(&base) || base.len + 4 > sizeof(stdlib.path))
+		return 0;
+	memcpy(stdlib.path, base.s, base.len);
+	memcpy(stdlib.path + base.len, "/lib", 4);
+	atomic_store_explicit(&stdlib.len, base.len + 4, memory_order_release);
+	return base.len + 4;
+}
+
 /* <base_prefix>/lib[64]/python3.N[t]/ but not site-packages or dist-packages below it; frozen
- * modules. What sys.base_prefix says is the program's word: it decides which frame is shown as
- * the caller, the stack in an alert is whole. */
+ * modules. It decides which frame is shown as the caller; the stack in an alert is whole. */
 static bool
 in_stdlib(const struct pyaudit_value *file)
 {
-	PyObject *prefix;
-	char room[256];
-	struct encode_text text = {room, 0, sizeof(room)};
-	struct pyaudit_value base;
-	uint32_t at = 0;
+	uint32_t len = atomic_load_explicit(&stdlib.len, memory_order_acquire), at = 0;
 
-	if (starts(file, &at, "<frozen ", 8))
-		return true;
-	if (file->len == 0 || file->s[0] != '/')
+	if (file->len == 0)
 		return false;
-	prefix = python.PySys_GetObject("base_prefix"); /* borrowed; no exception */
-	if (prefix == NULL)
+	if (file->s[0] != '/')
+		return starts(file, &at, "<frozen ", 8);
+	if (len == 0 && (len = learn_stdlib()) == 0)
 		return false;
-	base = encode_str(&text, prefix);
-	if (!pyaudit_value_is_text(&base) || !starts(file, &at, base.s, base.len) ||
-	    !starts(file, &at, "/lib", 4))
+	if (!starts(file, &at, stdlib.path, len))
 		return false;
 	(void)starts(file, &at, "64", 2);
 	if (!starts(file, &at, "/python3.", 9))
@@ -67,39 +86,29 @@ in_stdlib(const struct pyaudit_value *file)
 /* __name__ of the frame's globals: looked for by walking the first entries, because a look-up
  * would compare keys, and a key may be the program's object. Not without a GIL: the dict may
  * change under the walk. */
-static struct pyaudit_value
-module_of(PyObject *frame, struct encode_text *text)
+static void
+module_of(PyObject *frame, struct encode_text *text, struct pyaudit_value *ret)
 {
-	static const char wanted[] = "__name__";
-	struct pyaudit_value name = {0};
 	PyObject *globals, *key, *value;
 	bool owned = python.PyFrame_GetGlobals != NULL;
 	ssize_t at = 0;
 
 	if (python.free_threaded || (!owned && python.minor > 10))
-		return name;
+		return;
 	globals = owned ? python.PyFrame_GetGlobals(frame) : word_of(frame, FRAME_GLOBALS_310);
 	if (globals == NULL)
-		return name;
+		return;
 	if (python_type(globals) == python.PyDict_Type)
 		for (unsigned i = 0;
 		     i < NAME_SEARCH_MAX && python.PyDict_Next(globals, &at, &key, &value); i++) {
-			struct pyaudit_value k;
-			uint32_t keep = text->len;
-
-			if (python_type(key) != python.PyUnicode_Type)
-				continue;
-			k = encode_str(text, key);
-			text->len = keep;
-			if (k.len != sizeof(wanted) - 1 || memcmp(k.s, wanted, k.len) != 0)
+			if (!encode_is_ascii(key, "__name__", 8))
 				continue;
 			if (python_type(value) == python.PyUnicode_Type)
-				name = encode_str(text, value);
+				encode_exact_str(text, value, ret);
 			break;
 		}
 	if (owned)
 		python.Py_DecRef(globals);
-	return name;
 }
 
 static PyObject *
@@ -124,73 +133,94 @@ back_of(PyObject *frame)
 					      : word_of(frame, FRAME_BACK_38);
 }
 
-static struct pyaudit_value
-text_or_absent(PyObject *object, struct encode_text *text)
-{
-	return object != NULL ? encode_str(text, object) : (struct pyaudit_value){0};
-}
-
 /* The code object is held only for the look: its strings live on, for the frame on the stack
  * keeps its code and the code its strings. */
-static struct pyaudit_origin
-describe(PyObject *frame, struct encode_text *text)
+static void
+describe(PyObject *frame, struct encode_text *text, struct pyaudit_origin *ret)
 {
-	struct pyaudit_origin origin = {0};
 	PyObject *code = code_of(frame);
+	PyObject *filename, *name;
 	int line;
 
+	ret->file.type = ret->function.type = ret->module.type = 0;
+	ret->file.len = ret->function.len = ret->module.len = 0;
+	ret->line = 0;
 	if (code == NULL)
-		return origin;
-	origin.file = text_or_absent(encode_code_filename(code), text);
-	origin.function = text_or_absent(encode_code_name(code), text);
+		return;
+	filename = encode_code_filename(code);
+	name = encode_code_name(code);
+	if (filename != NULL && python_type(filename) == python.PyUnicode_Type)
+		encode_exact_str(text, filename, &ret->file);
+	if (name != NULL && python_type(name) == python.PyUnicode_Type)
+		encode_exact_str(text, name, &ret->function);
 	release(code);
-	origin.module = module_of(frame, text);
+	module_of(frame, text, &ret->module);
 	line = python.PyFrame_GetLineNumber(frame);
-	origin.line = line > 0 ? (uint32_t)line : 0;
-	return origin;
+	ret->line = line > 0 ? (uint32_t)line : 0;
+}
+
+/* The caller alone, as frame 0: describes no more frames than it has to pass. */
+static void
+find_caller(struct pyaudit_event *event, struct encode_text *text, PyObject *frame)
+{
+	struct pyaudit_origin other;
+	PyObject *held = NULL;
+
+	describe(frame, text, &event->frames[0]);
+	event->n_frames = 1;
+	if (!in_stdlib(&event->frames[0].file))
+		return;
+	for (unsigned n = 1; n < CALLER_SEARCH_MAX; n++) {
+		PyObject *back = back_of(frame);
+		uint32_t keep = text->len;
+
+		release(held);
+		held = frame = back;
+		if (frame == NULL)
+			break;
+		describe(frame, text, &other);
+		if (!in_stdlib(&other.file)) {
+			event->frames[0] = other;
+			break;
+		}
+		text->len = keep;
+	}
+	release(held);
+}
+
+static void
+whole_stack(struct pyaudit_event *event, struct encode_text *text, PyObject *frame)
+{
+	PyObject *held = NULL;
+	bool found = false;
+
+	while (frame != NULL && event->n_frames < PYAUDIT_STACK_MAX) {
+		struct pyaudit_origin *origin = &event->frames[event->n_frames];
+		PyObject *back = back_of(frame);
+
+		describe(frame, text, origin);
+		if (!found && !in_stdlib(&origin->file)) {
+			event->caller = event->n_frames;
+			found = true;
+		}
+		event->n_frames++;
+		release(held);
+		held = frame = back;
+	}
+	release(held);
 }
 
 void
 origin_walk(struct pyaudit_event *event, struct encode_text *text, unsigned n_wanted)
 {
 	PyObject *frame = python.PyEval_GetFrame(); /* borrowed; NULL in threads without Python code */
-	unsigned limit = n_wanted == 1 ? CALLER_SEARCH_MAX : PYAUDIT_STACK_MAX;
-	struct pyaudit_origin first = {0};
-	uint32_t keep = text->len;
-	bool found = false, owned = false;
-	unsigned n = 0;
 
 	event->n_frames = 0;
 	event->caller = 0;
-	while (frame != NULL && n < limit && !(found && n_wanted == 1)) {
-		struct pyaudit_origin origin = describe(frame, text);
-		bool foreign = !found && !in_stdlib(&origin.file);
-		PyObject *back = back_of(frame);
-
-		if (n == 0) {
-			first = origin;
-			keep = text->len;
-		}
-		if (foreign)
-			event->caller = (uint8_t)(n_wanted == 1 ? 0 : n);
-		found = found || foreign;
-		if (n_wanted > 1)
-			event->frames[event->n_frames++] = origin;
-		else if (found)
-			event->frames[0] = origin;
-		else if (n > 0)
-			text->len = keep;
-		if (owned)
-			release(frame);
-		owned = true;
-		frame = back;
-		n++;
-	}
-	if (owned)
-		release(frame);
-	if (n_wanted == 1 && n > 0) {
-		if (!found)
-			event->frames[0] = first;
-		event->n_frames = 1;
-	}
+	if (frame == NULL)
+		return;
+	if (n_wanted == 1)
+		find_caller(event, text, frame);
+	else
+		whole_stack(event, text, frame);
 }
