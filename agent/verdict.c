@@ -373,18 +373,20 @@ bool
 pyaudit_number_parse(const char *s, size_t len, int64_t *ret)
 {
 	bool negative = len > 0 && s[0] == '-';
-	uint64_t n = 0;
+	uint64_t limit = (uint64_t)INT64_MAX + negative, n = 0;
 
 	s += negative;
 	len -= negative;
-	if (len == 0 || len > 18)
+	if (len == 0 || len > 20)
 		return false;
 	for (size_t i = 0; i < len; i++) {
-		if (s[i] < '0' || s[i] > '9')
+		uint64_t digit = (uint64_t)(unsigned char)s[i] - '0';
+
+		if (digit > 9 || n > (limit - digit) / 10)
 			return false;
-		n = n * 10 + (uint64_t)(s[i] - '0');
+		n = n * 10 + digit;
 	}
-	*ret = negative ? -(int64_t)n : (int64_t)n;
+	*ret = negative ? (int64_t)(0 - n) : (int64_t)n;
 	return true;
 }
 

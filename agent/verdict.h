@@ -59,7 +59,7 @@ unsigned pyaudit_image_n_rules(const void *image);
 size_t pyaudit_path_normalise(char *out, size_t size, const char *path, size_t len);
 /* Is @path the directory @dir (normalised) or below it, once normalised itself? */
 bool pyaudit_path_under(const char *dir, size_t dir_len, const char *path, size_t len);
-/* Text that is a number in decimal, of at most 18 digits: arguments of any type are given as text. */
+/* Text that is a 64-bit number in decimal: arguments of any type are given as text. */
 bool pyaudit_number_parse(const char *s, size_t len, int64_t *ret);
 /* Address in text, as the C library takes it (127.1 and 0x7f000001 too; a zone is dropped): 4 or 6
  * and its bytes, or 0. An IPv4 address mapped into IPv6 is an IPv4 one. */
