@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
 #include "cleanup.h"
 
 void
@@ -86,23 +87,40 @@ compare_entries(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Text of a rule file stands in messages: what could steer a terminal is shown as \xNN. */
+/* Controls, C1 and what ends or reorders a line: U+200E, U+200F, U+2028 to U+202E, U+2066 to
+ * U+2069. @s is valid UTF-8 of @len bytes. */
+static bool
+steers_terminal(const unsigned char *s, size_t len)
+{
+	if (len == 1)
+		return s[0] < 0x20 || s[0] == 0x7f;
+	if (len == 2)
+		return s[0] == 0xc2 && s[1] < 0xa0;
+	if (len != 3 || s[0] != 0xe2)
+		return false;
+	if (s[1] == 0x80)
+		return s[2] == 0x8e || s[2] == 0x8f || (s[2] >= 0xa8 && s[2] <= 0xae);
+	return s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9;
+}
+
+/* Text of a rule file stands in messages, and its name may be anything. Backslashes stay single:
+ * messages are about them. */
 static void
 print_escaped(const char *text, FILE *out)
 {
-	const unsigned char *p = (const unsigned char *)text;
+	size_t left = strlen(text);
 
-	for (; *p != '\0'; p++) {
-		bool c1 = *p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
-		/* U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069: they reorder a line */
-		bool bidi = *p == 0xe2 && ((p[1] == 0x80 && (p[2] == 0x8e || p[2] == 0x8f ||
-							     (p[2] >= 0xa8 && p[2] <= 0xae))) ||
-					   (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9));
+	while (left > 0) {
+		size_t len = utf8_sequence(text, left);
+		bool escape = len == 0 || steers_terminal((const unsigned char *)text, len);
 
-		if (*p < 0x20 || *p == 0x7f || c1 || bidi)
-			(void)fprintf(out, "\\x%02x", *p);
-		else
-			(void)fputc(*p, out);
+		len = len == 0 ? 1 : len;
+		for (size_t i = 0; escape && i < len; i++)
+			(void)fprintf(out, "\\x%02x", (unsigned char)text[i]);
+		if (!escape)
+			(void)fwrite(text, 1, len, out);
+		text += len;
+		left -= len;
 	}
 }
 

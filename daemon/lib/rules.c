@@ -70,6 +70,8 @@ struct loader {
 	size_t n_macros, macros_size;
 	struct expr_names names;
 	unsigned macro_depth;
+	const struct jsonc **objects; /* of the set's rules, by number */
+	size_t n_objects, objects_size;
 	size_t rules_size, n_nodes;
 	bool mistakes;
 	bool no_memory;
@@ -183,6 +185,7 @@ loader_fini(struct loader *ld)
 	for (size_t i = 0; i < ld->n_sources; i++)
 		jsonc_free(ld->sources[i].doc);
 	free(ld->sources);
+	free(ld->objects);
 	rules_free(ld->set);
 }
 
@@ -955,8 +958,8 @@ check_template(struct loader *ld, const struct jsonc *message)
 			i++;
 			continue;
 		}
-		close = text[i] == '{' ? strchr(text + i, '}') : NULL;
-		if (close == NULL) {
+		close = text + i + 1 + strcspn(text + i + 1, "{}");
+		if (text[i] == '}' || *close != '}') {
 			mistake_at(ld, cursor.line, cursor.column,
 				   "a lone '%c'; a brace that is meant is written twice", text[i]);
 			continue;
@@ -1290,6 +1293,7 @@ read_rule(struct loader *ld, const struct jsonc *object)
 					   "exceptions", "mode", "tests",   NULL};
 	const struct jsonc *value;
 	struct rule_sizes sizes = {0};
+	const struct jsonc **slot;
 	struct rule *rule;
 
 	if (object->type != JSONC_OBJECT) {
@@ -1302,8 +1306,10 @@ read_rule(struct loader *ld, const struct jsonc *object)
 		return;
 	}
 	rule = grow(ld, &ld->set->rules, &ld->set->n_rules, &ld->rules_size, sizeof(*rule));
-	if (rule == NULL)
+	slot = grow(ld, &ld->objects, &ld->n_objects, &ld->objects_size, sizeof(*slot));
+	if (rule == NULL || slot == NULL)
 		return;
+	*slot = object;
 	sizes.rule = rule;
 	check_keys(ld, object, keys);
 	read_id(ld, object, rule);
@@ -1387,29 +1393,25 @@ compare_id(const void *key, const void *element)
 	return strcmp(key, (*(const struct rule *const *)element)->id);
 }
 
+/* One name in `over` must be a rule's that does something. */
 static void
-check_over(struct loader *ld, const struct rule *rule, const struct rule *const *sorted)
+check_over(struct loader *ld, const struct jsonc *name, const struct rule *const *sorted)
 {
-	for (size_t i = 0; i < rule->n_over; i++) {
-		const struct rule *const *found = bsearch(rule->over[i], sorted, ld->set->n_rules,
-							  sizeof(*sorted), compare_id);
-		struct suggest suggest;
-		char hint[128];
+	const struct rule *const *found =
+		bsearch(name->text, sorted, ld->set->n_rules, sizeof(*sorted), compare_id);
+	struct suggest suggest;
+	char hint[128];
 
-		if (found != NULL && !(*found)->allow)
-			continue;
-		if (found != NULL) {
-			mistake_at(ld, rule->line, rule->column,
-				   "'over' names '%s', which is itself an 'allow' rule",
-				   rule->over[i]);
-			continue;
-		}
-		suggest_init(&suggest, rule->over[i], strlen(rule->over[i]));
-		for (size_t j = 0; j < ld->set->n_rules && ld->diag->n_errors < DIAG_MAX; j++)
-			suggest_try(&suggest, sorted[j]->id);
-		mistake_at(ld, rule->line, rule->column, "'over' names an unknown rule '%.64s'%s",
-			   rule->over[i], suggest_text(&suggest, hint));
+	if (found != NULL && !(*found)->allow)
+		return;
+	if (found != NULL) {
+		mistake(ld, name, "'%s' is itself an 'allow' rule", (*found)->id);
+		return;
 	}
+	suggest_init(&suggest, name->text, name->len);
+	for (size_t i = 0; i < ld->set->n_rules && ld->diag->n_errors < DIAG_MAX; i++)
+		suggest_try(&suggest, sorted[i]->id);
+	mistake(ld, name, "unknown rule '%.64s'%s", name->text, suggest_text(&suggest, hint));
 }
 
 /* What rules say about each other. */
@@ -1440,8 +1442,18 @@ check_rules(struct loader *ld)
 		}
 	}
 	for (size_t i = 0; i < set->n_rules; i++) {
+		const struct jsonc *over = jsonc_get(ld->objects[i], "over");
+
+		if (!set->rules[i].allow || over == NULL)
+			continue;
 		ld->file = set->rules[i].owner_file;
-		check_over(ld, &set->rules[i], sorted);
+		if (over->type == JSONC_STRING)
+			check_over(ld, over, sorted);
+		if (over->type != JSONC_ARRAY)
+			continue;
+		for (const struct jsonc *m = over->child; m != NULL; m = m->next)
+			if (m->type == JSONC_STRING)
+				check_over(ld, m, sorted);
 	}
 	return true;
 }
