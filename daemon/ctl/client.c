@@ -268,6 +268,7 @@ client_accepted(const cJSON *answer)
 	const cJSON *mistakes = cJSON_GetObjectItemCaseSensitive(answer, "mistakes");
 	const char *error =
 		cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "error"));
+	bool said = false; /* the error repeats a mistake */
 	const cJSON *mistake;
 
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "ok")))
@@ -275,10 +276,13 @@ client_accepted(const cJSON *answer)
 	cJSON_ArrayForEach(mistake, mistakes) {
 		const char *text = cJSON_GetStringValue(mistake);
 
-		if (text != NULL)
-			text_print(stderr, "", text);
+		if (text == NULL)
+			continue;
+		text_print(stderr, "", text);
+		said = said || (error != NULL && strstr(text, error) != NULL);
 	}
-	text_print(stderr, "pyauditctl: the daemon says: ", error != NULL ? error : "no");
+	if (!said)
+		text_print(stderr, "pyauditctl: the daemon says: ", error != NULL ? error : "no");
 	return false;
 }
 

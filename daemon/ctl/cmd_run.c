@@ -73,8 +73,12 @@ struct run {
 	struct client events; /* tail; fd -1: nobody looks at events, or the monitor has gone */
 	struct writer writer;
 	bool writing;         /* the writer's reader is still there */
+	bool writes_json;
 	FILE *json_out;       /* --json to what is no regular file */
 	char *ndjson;         /* --json to a file: its absolute path */
+
+	pid_t *processes; /* seen to start, in order of their numbers */
+	size_t n_processes;
 
 	bool monitor_died;
 	struct timespec last_line; /* when the newest event came */
@@ -322,9 +326,10 @@ static void
 choose_writer(struct run *run)
 {
 	run->writing = true;
+	run->writes_json = run->json_out != NULL || (run->json != NULL && strcmp(run->json, "-") == 0);
 	if (run->json_out != NULL)
 		writer_json_init(&run->writer, run->json_out);
-	else if (run->json != NULL && strcmp(run->json, "-") == 0)
+	else if (run->writes_json)
 		writer_json_init(&run->writer, stdout);
 	else if (!run->quiet)
 		writer_text_init(&run->writer, stderr);
@@ -347,6 +352,65 @@ connect_events(struct run *run)
 	return r < 0 ? CTL_RUN_MONITOR : CTL_OK;
 }
 
+/* The daemon's lines begin so: what is not needed is not parsed. */
+static bool
+is_kind(const char *line, const char *kind)
+{
+	char member[32];
+	const char *at;
+
+	(void)snprintf(member, sizeof(member), "\"kind\":\"%s\"", kind);
+	at = strstr(line, member);
+	return at != NULL && at - line < 64;
+}
+
+static void
+count_process(struct run *run, pid_t pid)
+{
+	size_t at = 0, end = run->n_processes;
+	pid_t *grown;
+
+	while (at < end) {
+		size_t middle = at + (end - at) / 2;
+
+		if (run->processes[middle] == pid)
+			return; /* it executed another program */
+		if (run->processes[middle] < pid)
+			at = middle + 1;
+		else
+			end = middle;
+	}
+	if ((run->n_processes & (run->n_processes + 1)) == 0) { /* one less than a power of two */
+		grown = realloc(run->processes, (2 * run->n_processes + 2) * sizeof(pid_t));
+		if (grown == NULL)
+			return;
+		run->processes = grown;
+	}
+	memmove(run->processes + at + 1, run->processes + at,
+		(run->n_processes - at) * sizeof(pid_t));
+	run->processes[at] = pid;
+	run->n_processes++;
+}
+
+/* Counts the processes; whether the line is for people here, who see commands begin and end. */
+static bool
+look_at_line(struct run *run, const char *line)
+{
+	CLEANUP(json_freep) cJSON *process = NULL;
+	const cJSON *pid;
+	const char *event;
+
+	if (!is_kind(line, "process"))
+		return !is_kind(line, "status");
+	process = cJSON_Parse(line);
+	pid = cJSON_GetObjectItemCaseSensitive(process, "pid");
+	event = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(process, "event"));
+	if (!cJSON_IsNumber(pid) || event == NULL || strcmp(event, "process.start") != 0)
+		return false;
+	count_process(run, (pid_t)pid->valuedouble);
+	return true;
+}
+
 /* Shows what has come, some lines of it. Whether there may be more already. */
 static bool
 show_events(struct run *run)
@@ -361,7 +425,11 @@ show_events(struct run *run)
 		if (r == -EAGAIN)
 			return false;
 		if (r == 1) {
+			bool for_people = look_at_line(run, line);
+
 			(void)clock_gettime(CLOCK_REALTIME, &run->last_line);
+			if (!for_people && !run->writes_json)
+				continue;
 			r = writer_line(&run->writer, line, len);
 			if (r == 0 || r == -EBADMSG)
 				continue;
@@ -566,7 +634,7 @@ stop_monitor(struct run *run, cJSON **ret_status)
 		if (r == 0)
 			client_close(&control);
 	}
-	return *ret_status != NULL;
+	return *ret_status != NULL && client_accepted(*ret_status);
 }
 
 static void
@@ -593,8 +661,6 @@ get_count(const cJSON *status, const char *name)
 {
 	const cJSON *item = cJSON_GetObjectItemCaseSensitive(status, name);
 
-	if (cJSON_IsArray(item))
-		return cJSON_GetArraySize(item);
 	return cJSON_IsNumber(item) ? item->valuedouble : 0;
 }
 
@@ -611,7 +677,7 @@ say_count(const char *separator, double count, const char *one, const char *many
 }
 
 static void
-say_summary(const cJSON *status)
+say_summary(const struct run *run, const cJSON *status)
 {
 	const struct ctl_palette *palette = ctl_palette(stderr);
 
@@ -619,8 +685,10 @@ say_summary(const cJSON *status)
 	say_count(", ", get_count(status, "alerts"), "alert", "alerts", palette->yellow);
 	say_count(", ", get_count(status, "denials"), "denied", "denied", palette->red);
 	say_count(", ", get_count(status, "lost"), "lost", "lost", palette->magenta);
-	say_count(", ", get_count(status, "processes"), "process", "processes", NULL);
+	say_count(", ", (double)run->n_processes, "process", "processes", NULL);
 	(void)fputc('\n', stderr);
+	if (run->n_processes == 0)
+		(void)fprintf(stderr, "pyaudit: no Python program was seen that could be watched\n");
 }
 
 /* After the command: everything shown, the files whole, the directory gone. */
@@ -641,9 +709,11 @@ finish(struct run *run, bool summary)
 		say_monitor_died(run);
 	else if (!stopped)
 		(void)fprintf(stderr, "pyaudit: %s; events may be missing\n",
-			      caught != 0 ? "interrupted" : "the monitor does not answer");
+			      caught != 0     ? "interrupted"
+			      : status != NULL ? "the monitor did not finish its work"
+					       : "the monitor does not answer");
 	else if (summary)
-		say_summary(status);
+		say_summary(run, status);
 	client_close(&run->events);
 	monitor_end(&run->monitor);
 }
@@ -687,6 +757,7 @@ run_fini(struct run *run, int code)
 		(void)fclose(run->json_out);
 	free(run->ndjson);
 	free(run->rules);
+	free(run->processes);
 	return code;
 }
 

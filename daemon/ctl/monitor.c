@@ -19,7 +19,7 @@
 #include "writer.h"
 
 #define READY "READY"
-#define EXIT_MISTAKES 2 /* pyauditd's: its configuration or rules have mistakes */
+#define EXIT_MISTAKES 1 /* of pyauditd: mistakes in rules or settings */
 
 static int64_t
 now_ms(void)

@@ -15,7 +15,7 @@
 #define MONITOR_DIR_MAX 96        /* leaves room for "/control.sock" in sun_path */
 #define MONITOR_LOG_MAX 65536     /* the end of what it said on stderr */
 #define MONITOR_START_MS 30000    /* to be ready */
-#define MONITOR_END_MS 5000       /* to be gone, after it was told or has hung up */
+#define MONITOR_END_MS 15000      /* to be gone once it was told; its sinks have 5 s of that */
 
 struct monitor_options {
 	const char *const *rules; /* paths, in order */

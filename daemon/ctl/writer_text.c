@@ -501,7 +501,36 @@ render_loss(struct text *text, const struct ctl_palette *palette, const cJSON *e
 	add_colour(text, palette->reset);
 }
 
-/* A process came or went, the daemon changed its state: said quietly. */
+/* A process came or went: said quietly, with its command line. */
+static void
+render_process(struct text *text, const struct ctl_palette *palette, const cJSON *event)
+{
+	const char *what = get_string(event, "event");
+	const char *message = get_string(event, "message");
+	const cJSON *argv = cJSON_GetObjectItemCaseSensitive(event, "argv");
+	unsigned label_at = text->width;
+	const cJSON *arg;
+
+	if (what != NULL && strncmp(what, "process.", 8) == 0)
+		what += 8;
+	add_colour(text, palette->dim);
+	add_foreign(text, what != NULL ? what : "?", 0);
+	while (text->width < label_at + 5)
+		add(text, " ");
+	cJSON_ArrayForEach(arg, argv) {
+		add(text, " ");
+		if (cJSON_IsString(arg))
+			add_foreign(text, arg->valuestring, 0);
+	}
+	if (cJSON_GetArraySize(argv) == 0 && message != NULL) {
+		add(text, " ");
+		add_foreign(text, message, 0);
+	}
+	add_process(text, event);
+	add_colour(text, palette->reset);
+}
+
+/* What the daemon says of itself. */
 static void
 render_state(struct text *text, const struct ctl_palette *palette, const cJSON *event)
 {
@@ -509,7 +538,7 @@ render_state(struct text *text, const struct ctl_palette *palette, const cJSON *
 	const char *message = get_string(event, "message");
 
 	add_colour(text, palette->dim);
-	add(text, strcmp(get_string(event, "kind"), "process") == 0 ? "proc  " : "state ");
+	add(text, "state ");
 	add_foreign(text, message != NULL ? message : what != NULL ? what : "?", 0);
 	add_colour(text, palette->reset);
 }
@@ -550,6 +579,8 @@ text_render(char *line, size_t len, const struct ctl_palette *palette, unsigned 
 			render_alert(&text, palette, event);
 		else if (strcmp(kind, "loss") == 0)
 			render_loss(&text, palette, event);
+		else if (strcmp(kind, "process") == 0)
+			render_process(&text, palette, event);
 		else
 			render_state(&text, palette, event);
 		add(&text, "\n");
