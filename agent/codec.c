@@ -19,47 +19,64 @@ struct writer {
 	bool cut;
 };
 
-static bool
-write_item(struct writer *w, uint8_t tag, const void *bytes, size_t len)
+/* The head of an item goes out as one word. */
+static inline uint8_t *
+put_head(uint8_t *at, uint8_t tag, uint8_t flags, uint32_t length)
 {
-	struct pyaudit_item item = {.tag = tag, .length = pyaudit_le16_of((uint16_t)len)};
+	pyaudit_le32 head = pyaudit_le32_of(tag | (uint32_t)flags << 8 | length << 16);
 
-	if ((size_t)(w->end - w->at) < sizeof(item) + len) {
+	static_assert(sizeof(head) == sizeof(struct pyaudit_item), "item head size");
+	memcpy(at, &head, sizeof(head));
+	return at + sizeof(head);
+}
+
+static inline bool
+write_item(struct writer *w, uint8_t tag, const void *bytes, uint32_t len)
+{
+	if (__builtin_expect((size_t)(w->end - w->at) < sizeof(struct pyaudit_item) + len, 0)) {
 		w->cut = true;
 		return false;
 	}
-	memcpy(w->at, &item, sizeof(item));
+	w->at = put_head(w->at, tag, 0, len);
 	if (len > 0)
-		memcpy(w->at + sizeof(item), bytes, len);
-	w->at += sizeof(item) + len;
+		memcpy(w->at, bytes, len);
+	w->at += len;
 	return true;
 }
 
-static bool
-write_text(struct writer *w, uint8_t tag, const struct pyaudit_value *v)
+static __attribute__((noinline)) bool
+write_cut_text(struct writer *w, uint8_t tag, const struct pyaudit_value *v)
 {
-	struct pyaudit_item item = {.tag = tag, .flags = PYAUDIT_ITEM_CUT};
 	pyaudit_le32 full = pyaudit_le32_of(v->full_len);
 	size_t room = (size_t)(w->end - w->at);
 	uint32_t len = v->len < PYAUDIT_TEXT_MAX ? v->len : PYAUDIT_TEXT_MAX;
 
-	if (len == v->len && (v->flags & PYAUDIT_VALUE_CUT) == 0 && room >= sizeof(item) + len)
-		return write_item(w, tag, v->s, len);
 	w->cut = true;
-	if (room < sizeof(item) + sizeof(full))
+	if (room < sizeof(struct pyaudit_item) + sizeof(full))
 		return false;
-	room -= sizeof(item) + sizeof(full);
+	room -= sizeof(struct pyaudit_item) + sizeof(full);
 	if (len > room)
 		len = (uint32_t)room;
-	item.length = pyaudit_le16_of((uint16_t)(sizeof(full) + len));
-	memcpy(w->at, &item, sizeof(item));
-	memcpy(w->at + sizeof(item), &full, sizeof(full));
-	memcpy(w->at + sizeof(item) + sizeof(full), v->s, len);
-	w->at += sizeof(item) + sizeof(full) + len;
+	w->at = put_head(w->at, tag, PYAUDIT_ITEM_CUT, (uint32_t)sizeof(full) + len);
+	memcpy(w->at, &full, sizeof(full));
+	w->at += sizeof(full);
+	if (len > 0)
+		memcpy(w->at, v->s, len);
+	w->at += len;
 	return true;
 }
 
-static bool
+static inline bool
+write_text(struct writer *w, uint8_t tag, const struct pyaudit_value *v)
+{
+	if (__builtin_expect(v->flags == 0 && v->len <= PYAUDIT_TEXT_MAX &&
+				     (size_t)(w->end - w->at) >= sizeof(struct pyaudit_item) + v->len,
+			     1))
+		return write_item(w, tag, v->s, v->len);
+	return write_cut_text(w, tag, v);
+}
+
+static inline bool
 write_scalar(struct writer *w, const struct pyaudit_value *v)
 {
 	pyaudit_le64 number;
@@ -179,7 +196,7 @@ pyaudit_record_encode(uint8_t out[PYAUDIT_RECORD_MAX], const struct pyaudit_even
 
 		for (unsigned i = 0; i < n; i++)
 			rules[i] = pyaudit_le16_of(verdict->hits[i]);
-		(void)write_item(&w, PYAUDIT_TAG_RULES, rules, n * sizeof(rules[0]));
+		(void)write_item(&w, PYAUDIT_TAG_RULES, rules, n * (uint32_t)sizeof(rules[0]));
 	}
 	head.n_frames = (uint8_t)n_frames;
 	head.caller = event->caller < n_frames ? event->caller : 0;
