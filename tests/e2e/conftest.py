@@ -104,8 +104,8 @@ def pytest_sessionstart(session):
 
 def pytest_runtest_logreport(report):
     if report.when == "call" or report.outcome != "passed":
-        reason = ""
-        if report.outcome == "skipped" and isinstance(report.longrepr, tuple):
+        reason = getattr(report, "wasxfail", "").replace("reason: ", "")
+        if not reason and report.outcome == "skipped" and isinstance(report.longrepr, tuple):
             reason = report.longrepr[2]
             if reason.startswith("Skipped: "):
                 reason = reason[len("Skipped: "):]

@@ -243,8 +243,8 @@ def test_daemon_gets_the_options_and_nothing_of_ours(tree, tmp_path):
     report = tree.report()
     directory = report["argv"][1]
     assert report["argv"] == ["--dir", directory, "--rules", "a.json", "--rules", "b c", "--no-default-rules", "--observe",
-                              "--record", "exec,file", "--no-journal", "--ndjson", str(out), "--ready-fd", "3",
-                              "--parent-fd", "4"]
+                              "--record", "exec,file", "--no-journal", "--log-level", "warning", "--ndjson", str(out),
+                              "--ready-fd", "3", "--parent-fd", "4"]
     assert directory.startswith(str(tree.folder / "tmp/pyaudit-"))
     assert report["session"] == report["pid"]
     assert report["links"] == ["/dev/null", "/dev/null"]

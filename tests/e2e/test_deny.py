@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import NO_EXEC, SANITIZED, clean_env, need, rule, rules_of
+from conftest import CTL, NO_EXEC, PATIENCE, SANITIZED, clean_env, need, rule, rules_of, write_rules
 
 # One line each, so that the caller is line 1 of <string>.
 ACTS = {
@@ -79,14 +79,19 @@ def test_a_caught_denial_lets_the_program_go_on(ctl_run, python):
     assert result.kind("alert")[0]["caller"]["line"] == 3
 
 
-def test_observe_only_says_what_it_would_have_done(ctl_run, python):
+def test_observe_only_says_what_it_would_have_done(ctl_run, python, tmp_path):
+    rules = write_rules(tmp_path / "observed.json", NO_EXEC)
     result = ctl_run([python, "-I", "-c", 'import os; os.system("echo ran")'], NO_EXEC,
                      options=["--observe"])
     assert result.returncode == 0, str(result)
     assert result.stdout == "ran\n"
     alerts = result.kind("alert")
     assert alerts and alerts[0]["action"] == "alert", str(result)
-    assert "would have blocked" in alerts[0]["message"], alerts[0]
+    assert alerts[0]["observed"] is True, alerts[0]
+    done = subprocess.run([str(CTL), "run", "--no-default-rules", "--observe", "--rules", str(rules), "--", str(python), "-I",
+                           "-c", 'import os; os.system("echo ran")'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, env=clean_env(), timeout=30 * PATIENCE)
+    assert b"would have" in done.stderr, done.stderr.decode()
 
 
 def test_rules_apply_to_children_and_their_children(ctl_run, python):

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from conftest import CTL, MARK, MARKS, NO_EXEC, SANITIZED, SYSTEM, clean_env, rules_of, wait_for, write_rules
+from conftest import MARK, MARKS, NO_EXEC, SANITIZED, SYSTEM, rules_of, wait_for
 
 FLOOD = """
 import os, sys
@@ -45,7 +45,7 @@ def count(path):
 
 def flood(ctl_run, tmp_path, python, n):
     result = ctl_run([python, "-I", "-c", FLOOD, n], NO_EXEC, MARKS, json_events=False, timeout=150,
-                     options=["--json", str(tmp_path / "flood.ndjson")])
+                     options=["--json", str(tmp_path / "flood.ndjson"), "--record", "unpickle"])
     assert result.returncode == 0, str(result)
     assert result.stdout == "refused\n", str(result)
     received, lost, denials = count(tmp_path / "flood.ndjson")

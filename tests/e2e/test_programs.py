@@ -29,6 +29,7 @@ def scrub(text):
     text = re.sub(r"\d+\.\d+ ?s(econds)?\b", "N s", text)
     text = re.sub(r"\bpid: ?\d+|\[\d+\]", "pid", text)
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( \+\d{4})?", "TIME", text)
+    text = re.sub(r"\d\d/[A-Z][a-z]{2}/\d{4} \d\d:\d\d:\d\d", "TIME", text)
     return re.sub(r"tmp[a-z0-9_]{8}|pip-[a-z-]*[a-z0-9_]{8}", "tmp", text)
 
 
@@ -196,9 +197,9 @@ def test_pip_install_in_a_venv(alike, python):
     def prepare(path):
         make_wheel(path)
         (path / "go.sh").write_text(
-            "set -e\n%s -m venv env\n"
+            "set -e\n" + str(python) + " -m venv env\n"
             "env/bin/python -m pip install -q --no-index --no-deps --disable-pip-version-check "
-            "harmless-1.0-py3-none-any.whl\nenv/bin/harmless\n" % python)
+            "harmless-1.0-py3-none-any.whl\nenv/bin/harmless\n")
 
     status, out, _ = alike(["sh", "go.sh"], prepare=prepare, env={"PIP_CONFIG_FILE": os.devnull})
     assert out == "harmless\n"

@@ -140,7 +140,7 @@ def fixtures():
         sorted((ROOT / "tests/fixtures/rules").glob("bad*.json"))
 
 
-@pytest.mark.parametrize("path", fixtures(), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", fixtures(), ids=lambda p: getattr(p, "stem", "none"))
 def test_check_and_daemon_say_the_same(daemon, path):
     """Each fixture with mistakes: `rules check` and the daemon's reload report the same ones."""
     server = daemon(NO_EXEC)
