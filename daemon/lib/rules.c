@@ -366,24 +366,60 @@ is_name(const char *name, size_t len, const char *first, const char *extra)
 
 /* ---- lists and macros ---- */
 
+/* How near a definition is to the file at hand: the file itself, its directory, elsewhere. The
+ * nearest counts, so that a site's file may have a list of the name of a shipped one, and the
+ * shipped rules go on with theirs. Two that are equally near would be an accident: a mistake. */
+enum nearness {
+	ELSEWHERE = 1,
+	SAME_DIRECTORY,
+	SAME_FILE,
+};
+
+static enum nearness
+nearness(const char *file, const char *definition)
+{
+	const char *slash = strrchr(file, '/'), *other = strrchr(definition, '/');
+	size_t len = slash != NULL ? (size_t)(slash - file) : 0;
+
+	if (strcmp(file, definition) == 0)
+		return SAME_FILE;
+	if (len == (other != NULL ? (size_t)(other - definition) : 0) &&
+	    memcmp(file, definition, len) == 0)
+		return SAME_DIRECTORY;
+	return ELSEWHERE;
+}
+
+static bool
+is_named(const char *name, const char *wanted, size_t len)
+{
+	return strlen(name) == len && memcmp(name, wanted, len) == 0;
+}
+
+/* The nearest list of that name; of equally near ones the one read last. */
 static struct list *
 find_list(struct loader *ld, const char *name, size_t len)
 {
+	struct list *found = NULL;
+
 	for (size_t i = 0; i < ld->n_lists; i++)
-		if (strlen(ld->lists[i].list.name) == len &&
-		    memcmp(ld->lists[i].list.name, name, len) == 0)
-			return &ld->lists[i];
-	return NULL;
+		if (is_named(ld->lists[i].list.name, name, len) &&
+		    (found == NULL || nearness(ld->file, ld->lists[i].file) >=
+					      nearness(ld->file, found->file)))
+			found = &ld->lists[i];
+	return found;
 }
 
 static struct macro *
 find_macro(struct loader *ld, const char *name, size_t len)
 {
+	struct macro *found = NULL;
+
 	for (size_t i = 0; i < ld->n_macros; i++)
-		if (strlen(ld->macros[i].name) == len &&
-		    memcmp(ld->macros[i].name, name, len) == 0)
-			return &ld->macros[i];
-	return NULL;
+		if (is_named(ld->macros[i].name, name, len) &&
+		    (found == NULL || nearness(ld->file, ld->macros[i].file) >=
+					      nearness(ld->file, found->file)))
+			found = &ld->macros[i];
+	return found;
 }
 
 /* Names of lists and macros must not be taken for anything else in a condition. */
@@ -418,7 +454,7 @@ read_list(struct loader *ld, const struct jsonc *member)
 	if (!check_name(ld, member, "list"))
 		return;
 	list = find_list(ld, member->name, member->name_len);
-	if (list != NULL) {
+	if (list != NULL && nearness(ld->file, list->file) >= SAME_DIRECTORY) {
 		mistake_name(ld, member, "a list '%s' is already in %s:%u", member->name,
 			     list->file, list->line);
 		return;
@@ -471,7 +507,7 @@ read_macro(struct loader *ld, const struct jsonc *member)
 	if (!check_name(ld, member, "macro"))
 		return;
 	macro = find_macro(ld, member->name, member->name_len);
-	if (macro != NULL) {
+	if (macro != NULL && nearness(ld->file, macro->file) >= SAME_DIRECTORY) {
 		mistake_name(ld, member, "a macro '%s' is already in %s:%u", member->name,
 			     macro->file, macro->when->name_line);
 		return;
