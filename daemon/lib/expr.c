@@ -25,6 +25,7 @@
 #include <strings.h>
 
 #include "cleanup.h"
+#include "pattern.h"
 
 #define WORD_MAX 96 /* bytes of a word that messages repeat */
 #define OPERANDS_MAX 65536
@@ -866,6 +867,43 @@ check_user(struct parser *ps, struct expr_value *value)
 	return 0;
 }
 
+/* The place of byte @offset of the pattern that is the token: a string, or part of a list. */
+static void
+place_in_pattern(struct parser *ps, size_t offset, unsigned *line, unsigned *column)
+{
+	const char *p = ps->start + 1;
+
+	if (ps->token != TOK_STRING)
+		return;
+	for (size_t at = 0; at < offset && p < ps->p - 1; at++) {
+		if (p[0] == '\\' && p[1] != *ps->start && at + 1 < offset) {
+			at++; /* the pattern has both */
+			p++;
+		} else if (p[0] == '\\' && p[1] == *ps->start) {
+			p++; /* it has the quote alone */
+		}
+		p++;
+	}
+	place(ps, p, line, column);
+}
+
+static int
+check_pattern(struct parser *ps, enum pattern_kind kind, const struct expr_value *value)
+{
+	CLEANUP(pattern_freep) struct pattern *pattern = NULL;
+	unsigned line = value->line, column = value->column;
+	struct pattern_error error;
+	int r = pattern_parse(&pattern, kind, value->text, value->len, &error);
+
+	if (r == -ENOMEM) {
+		ps->no_memory = true;
+	} else if (r != 0) {
+		place_in_pattern(ps, error.offset, &line, &column);
+		mistake_at(ps, line, column, "%s", error.message);
+	}
+	return r == 0 ? 0 : RULES_E_INVALID;
+}
+
 /* Checks one value against field and operator, and brings it into the form compilers expect. */
 static int
 check_value(struct parser *ps, unsigned field, const struct operator *op,
@@ -920,6 +958,8 @@ check_value(struct parser *ps, unsigned field, const struct operator *op,
 			   op->name);
 		return RULES_E_INVALID;
 	}
+	if (op->cmp == CMP_GLOB || op->cmp == CMP_MATCHES)
+		return check_pattern(ps, op->cmp == CMP_GLOB ? PATTERN_GLOB : PATTERN_REGEX, value);
 	if (op->cmp == CMP_UNDER && value->text[0] != '/') {
 		mistake_at(ps, value->line, value->column, "'under' takes an absolute path");
 		return RULES_E_INVALID;

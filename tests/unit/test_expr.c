@@ -282,6 +282,9 @@ each_mistake_has_its_column_and_a_hint(void **state)
 		{"exists 'a'", 8, "expected a field behind 'exists'"},
 		{"\xc3\xa9\xc3\xa9 = 1", 1, "unexpected character '\xc3\xa9'"},
 		{"event = '\xc3\xa9' or \xe2\x82\xac", 16, "unexpected character"},
+		{"event matches 'a(b'", 17, "parenthesis is not closed"},
+		{"event matches '\xc3\xa9\\'[z-a]'", 23, "range is the wrong way round"},
+		{"event matches ['a', '\\\\\\'**c']", 27, "nothing to repeat"},
 		{"proc.user = 'no such user'", 13, "there is no user 'no such user'"},
 		{"proc.user glob 'r*'", 11, "does not apply to proc.user"},
 	};

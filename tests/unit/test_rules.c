@@ -425,6 +425,56 @@ mistakes_in_names_point_at_the_first_place(void **state)
 	assert_mistake("{\"version\": 1, \"rules\": {}}", "'rules' is an object, expected an array");
 }
 
+/* The page without its markup, as far as names go. */
+static char *
+manual(void)
+{
+	char *page = read_file(PYAUDIT_FIXTURES "/../../docs/man/pyaudit-rules.5"), *out = page;
+
+	for (const char *p = page; *p != '\0'; p++) {
+		if (p[0] == '\\' && p[1] == '-')
+			continue;
+		*out++ = *p;
+	}
+	*out = '\0';
+	return page;
+}
+
+static void
+assert_in_manual(const char *page, const char *before, const char *name, const char *behind)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "%s%s%s", before, name, behind);
+	if (strstr(page, text) == NULL)
+		fail_msg("pyaudit-rules.5 does not have '%s'", text);
+}
+
+static void
+the_manual_names_every_field_class_operator_and_severity(void **state)
+{
+	static const char *const operators[] = {"!=", "<", "<=", ">", ">=", "in", "not in", "glob",
+						"startswith", "endswith", "contains", "matches",
+						"cidr", "under", "exists "};
+	static const char *const types[] = {"text", "number", "bool", "list", "severity", "address"};
+	char *page = manual(), type[64];
+
+	(void)state;
+	for (unsigned i = 0; i < PYAUDIT_N_FIELDS; i++) {
+		snprintf(type, sizeof(type), " \" (\" \\fI%s\\fR )\n", types[pyaudit_fields[i].type]);
+		assert_in_manual(page, ".TP\n.BR ", pyaudit_fields[i].name, type);
+	}
+	for (unsigned i = 0; i < PYAUDIT_N_CLASSES; i++)
+		assert_in_manual(page, ".TP\n.B @", pyaudit_class_names[i], "\n");
+	for (size_t i = 0; i < sizeof(operators) / sizeof(operators[0]); i++)
+		assert_in_manual(page, "", operators[i], "");
+	for (unsigned i = 0; i <= PYAUDIT_SEV_CRITICAL; i++)
+		assert_in_manual(page, "", severity_name(i), "");
+	for (unsigned i = PYAUDIT_ACTION_RECORD; i <= PYAUDIT_ACTION_BLOCK; i++)
+		assert_in_manual(page, ".TP\n.B ", action_name(i), "\n");
+	free(page);
+}
+
 static void
 names_lead_there_and_back(void **state)
 {
@@ -498,6 +548,7 @@ main(void)
 		cmocka_unit_test(macros_cannot_grow_without_bound),
 		cmocka_unit_test(a_chain_of_macros_has_a_longest_length),
 		cmocka_unit_test(mistakes_in_names_point_at_the_first_place),
+		cmocka_unit_test(the_manual_names_every_field_class_operator_and_severity),
 		cmocka_unit_test(names_lead_there_and_back),
 		cmocka_unit_test(filters_are_parsed_alone),
 		cmocka_unit_test(each_failed_allocation_is_reported_and_leaks_nothing),
