@@ -72,7 +72,6 @@ struct run {
 	struct monitor monitor;
 	struct client events; /* tail; fd -1: nobody looks at events, or the monitor has gone */
 	struct writer writer;
-	bool writing;         /* the writer's reader is still there */
 	bool writes_json;
 	FILE *json_out;       /* --json to what is no regular file */
 	char *ndjson;         /* --json to a file: its absolute path */
@@ -321,11 +320,10 @@ open_json(struct run *run)
 	return CTL_OK;
 }
 
-/* Decides who gets the events that the daemon tells us, if anyone. */
-static void
+/* Decides how events are shown; false: they are not. */
+static bool
 choose_writer(struct run *run)
 {
-	run->writing = true;
 	run->writes_json = run->json_out != NULL || (run->json != NULL && strcmp(run->json, "-") == 0);
 	if (run->json_out != NULL)
 		writer_json_init(&run->writer, run->json_out);
@@ -334,7 +332,8 @@ choose_writer(struct run *run)
 	else if (!run->quiet)
 		writer_text_init(&run->writer, stderr);
 	else
-		run->writing = false;
+		return false;
+	return true;
 }
 
 static int
@@ -416,28 +415,28 @@ static bool
 show_events(struct run *run)
 {
 	unsigned i;
+	int r = 1, w = 0;
 
-	for (i = 0; i < LINES_PER_TURN && run->events.fd >= 0; i++) {
+	if (run->events.fd < 0)
+		return false;
+	for (i = 0; i < LINES_PER_TURN && r == 1 && w == 0; i++) {
 		size_t len;
 		char *line;
-		int r = client_line(&run->events, &line, &len, 0);
 
-		if (r == -EAGAIN)
-			return false;
-		if (r == 1) {
-			bool for_people = look_at_line(run, line);
-
-			(void)clock_gettime(CLOCK_REALTIME, &run->last_line);
-			if (!for_people && !run->writes_json)
-				continue;
-			r = writer_line(&run->writer, line, len);
-			if (r == 0 || r == -EBADMSG)
-				continue;
-			run->writing = false; /* nobody reads it, or it cannot be written */
-		}
-		client_close(&run->events);
+		r = client_line(&run->events, &line, &len, 0);
+		if (r != 1)
+			break;
+		(void)clock_gettime(CLOCK_REALTIME, &run->last_line);
+		if (look_at_line(run, line) || run->writes_json)
+			w = writer_line(&run->writer, line, len);
+		if (w == -EBADMSG)
+			w = 0;
 	}
-	return run->events.fd >= 0;
+	if (w == 0)
+		w = writer_flush(&run->writer);
+	if (w != 0 || (r != 1 && r != -EAGAIN)) /* nobody reads it, or nobody sends */
+		client_close(&run->events);
+	return r == 1 && w == 0;
 }
 
 /* The command */
@@ -724,8 +723,7 @@ run_monitored(struct run *run)
 	int r, status;
 
 	(void)clock_gettime(CLOCK_REALTIME, &run->last_line);
-	choose_writer(run);
-	r = run->writing ? connect_events(run) : CTL_OK;
+	r = choose_writer(run) ? connect_events(run) : CTL_OK;
 	if (r == CTL_OK)
 		r = start_command(run);
 	if (r != CTL_OK) {
@@ -756,6 +754,7 @@ run_fini(struct run *run, int code)
 	if (run->json_out != NULL)
 		(void)fclose(run->json_out);
 	free(run->ndjson);
+	writer_fini(&run->writer);
 	free(run->rules);
 	free(run->processes);
 	return code;

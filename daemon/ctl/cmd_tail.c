@@ -226,21 +226,22 @@ show_until_end(struct tail *tail)
 		struct pollfd fds[] = {{.fd = tail->client.fd, .events = POLLIN},
 				       {.fd = STDOUT_FILENO}};
 		unsigned i;
+		int r = 1;
 
-		for (i = 0; i < LINES_PER_TURN; i++) {
+		for (i = 0; i < LINES_PER_TURN && r == 1; i++) {
 			size_t len;
 			char *line;
-			int r = client_line(&tail->client, &line, &len, 0);
+			int w;
 
-			if (r == -EAGAIN)
-				break;
-			if (r <= 0)
-				return r == -ECONNRESET ? 0 : r;
-			r = writer_line(&tail->writer, line, len);
-			if (r < 0 && r != -EBADMSG)
-				return r;
+			r = client_line(&tail->client, &line, &len, 0);
+			w = r == 1 ? writer_line(&tail->writer, line, len)
+				   : writer_flush(&tail->writer);
+			if (w < 0 && w != -EBADMSG)
+				return w;
 		}
-		if (poll(fds, 2, i == LINES_PER_TURN ? 0 : -1) > 0 &&
+		if (r != 1 && r != -EAGAIN)
+			return r == -ECONNRESET ? 0 : r;
+		if (poll(fds, 2, r == 1 ? 0 : -1) > 0 &&
 		    (fds[1].revents & (POLLERR | POLLNVAL)) != 0)
 			return -EPIPE;
 	}
@@ -292,11 +293,12 @@ cmd_tail(int argc, char **argv)
 		r = show_until_end(&tail);
 		client_close(&tail.client);
 		if (r == 0 && tail.no_reconnect)
-			return CTL_OK;
+			break;
 		if (r == 0)
 			r = reconnect(&tail);
 	}
 	client_close(&tail.client);
+	writer_fini(&tail.writer);
 	if (r == -EPIPE)
 		return CTL_OK;
 	if (r < 0) {

@@ -158,7 +158,7 @@ become_daemon(const struct monitor *monitor, const struct monitor_options *optio
 	static const char *const not_ours[] = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
 					       "LISTEN_FDS",    "LISTEN_PID",   "LISTEN_FDNAMES",
 					       "JOURNAL_STREAM"};
-	const char **argv = calloc(2 * options->n_rules + 20, sizeof(*argv));
+	const char **argv = calloc(2 * options->n_rules + 22, sizeof(*argv));
 	union {
 		const char **in;
 		char *const *out; /* execv changes nothing */
@@ -182,6 +182,8 @@ become_daemon(const struct monitor *monitor, const struct monitor_options *optio
 	argv[n++] = "--record";
 	argv[n++] = options->record;
 	argv[n++] = "--no-journal";
+	argv[n++] = "--log-level";
+	argv[n++] = "warning"; /* it is read when something went wrong */
 	if (options->ndjson != NULL) {
 		argv[n++] = "--ndjson";
 		argv[n++] = options->ndjson;

@@ -29,6 +29,33 @@ writer_write_all(int fd, const char *bytes, size_t len)
 	return 0;
 }
 
+void
+writer_fini(struct writer *writer)
+{
+	buf_fini(&writer->pending);
+}
+
+int
+writer_line(struct writer *writer, char *line, size_t len)
+{
+	int r = writer->line(writer, line, len);
+
+	if (writer->pending.failed)
+		return -ENOMEM;
+	if (r == 0 && writer->pending.len >= WRITER_PENDING_MAX)
+		r = writer_flush(writer);
+	return r;
+}
+
+int
+writer_flush(struct writer *writer)
+{
+	int r = writer_write_all(writer->fd, writer->pending.data, writer->pending.len);
+
+	buf_reset(&writer->pending);
+	return r;
+}
+
 /* Control characters cannot stand in JSON unescaped: one that does is no JSON of ours. */
 static bool
 is_one_object(const char *line, size_t len)
@@ -46,14 +73,11 @@ is_one_object(const char *line, size_t len)
 static int
 json_line(struct writer *writer, char *line, size_t len)
 {
-	int r;
-
 	if (!is_one_object(line, len))
 		return -EBADMSG;
-	line[len] = '\n'; /* in the place of the NUL */
-	r = writer_write_all(writer->fd, line, len + 1);
-	line[len] = '\0';
-	return r;
+	buf_add(&writer->pending, line, len);
+	buf_add_char(&writer->pending, '\n');
+	return 0;
 }
 
 void

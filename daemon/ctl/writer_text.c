@@ -14,6 +14,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@
 
 #include "buf.h"
 #include "cleanup.h"
+#include "client.h"
 #include "ctl.h"
 #include "writer.h"
 
@@ -463,27 +465,6 @@ render_alert(struct text *text, const struct ctl_palette *palette, const cJSON *
 }
 
 static void
-render_event(struct text *text, const cJSON *event, unsigned columns)
-{
-	CLEANUP(text_fini) struct text act = {0};
-	CLEANUP(text_fini) struct text tail = {0};
-	unsigned width;
-
-	add(text, "event ");
-	add_act(&act, event);
-	add_caller(&tail, event);
-	add_process(&tail, event);
-	width = text->width + tail.width;
-	if (columns == 0)
-		width = act.width;
-	else
-		width = width + ARGS_WIDTH_MIN < columns ? columns - width : ARGS_WIDTH_MIN;
-	add_cut(text, &act, width);
-	add_text(text, &tail);
-	text->buf.failed |= act.buf.failed || tail.buf.failed;
-}
-
-static void
 render_loss(struct text *text, const struct ctl_palette *palette, const cJSON *event)
 {
 	const char *message = get_string(event, "message");
@@ -501,10 +482,39 @@ render_loss(struct text *text, const struct ctl_palette *palette, const cJSON *e
 	add_colour(text, palette->reset);
 }
 
+/* Columns that are left for what may be cut, after @before and @behind. */
+static unsigned
+left_over(unsigned columns, const struct text *before, const struct text *behind)
+{
+	unsigned width = before->width + behind->width;
+
+	if (columns == 0)
+		return UINT_MAX;
+	return width + ARGS_WIDTH_MIN < columns ? columns - width : ARGS_WIDTH_MIN;
+}
+
+static void
+render_event(struct text *text, const cJSON *event, unsigned columns)
+{
+	CLEANUP(text_fini) struct text act = {0};
+	CLEANUP(text_fini) struct text tail = {0};
+
+	add(text, "event ");
+	add_act(&act, event);
+	add_caller(&tail, event);
+	add_process(&tail, event);
+	add_cut(text, &act, left_over(columns, text, &tail));
+	add_text(text, &tail);
+	text->buf.failed |= act.buf.failed || tail.buf.failed;
+}
+
 /* A process came or went: said quietly, with its command line. */
 static void
-render_process(struct text *text, const struct ctl_palette *palette, const cJSON *event)
+render_process(struct text *text, const struct ctl_palette *palette, const cJSON *event,
+	       unsigned columns)
 {
+	CLEANUP(text_fini) struct text command = {0};
+	CLEANUP(text_fini) struct text tail = {0};
 	const char *what = get_string(event, "event");
 	const char *message = get_string(event, "message");
 	const cJSON *argv = cJSON_GetObjectItemCaseSensitive(event, "argv");
@@ -518,15 +528,18 @@ render_process(struct text *text, const struct ctl_palette *palette, const cJSON
 	while (text->width < label_at + 5)
 		add(text, " ");
 	cJSON_ArrayForEach(arg, argv) {
-		add(text, " ");
+		add(&command, " ");
 		if (cJSON_IsString(arg))
-			add_foreign(text, arg->valuestring, 0);
+			add_foreign(&command, arg->valuestring, 0);
 	}
 	if (cJSON_GetArraySize(argv) == 0 && message != NULL) {
-		add(text, " ");
-		add_foreign(text, message, 0);
+		add(&command, " ");
+		add_foreign(&command, message, 0);
 	}
-	add_process(text, event);
+	add_process(&tail, event);
+	add_cut(text, &command, left_over(columns, text, &tail));
+	add_text(text, &tail);
+	text->buf.failed |= command.buf.failed || tail.buf.failed;
 	add_colour(text, palette->reset);
 }
 
@@ -560,38 +573,6 @@ keep_nuls(char *line, size_t len)
 	}
 }
 
-char *
-text_render(char *line, size_t len, const struct ctl_palette *palette, unsigned columns,
-	    size_t *ret_len)
-{
-	CLEANUP(text_fini) struct text text = {0};
-	cJSON *event;
-	const char *kind;
-
-	keep_nuls(line, len);
-	event = cJSON_ParseWithLength(line, len);
-	kind = get_string(event, "kind");
-	if (kind != NULL) {
-		add_clock(&text, palette, event);
-		if (strcmp(kind, "event") == 0)
-			render_event(&text, event, columns);
-		else if (strcmp(kind, "alert") == 0)
-			render_alert(&text, palette, event);
-		else if (strcmp(kind, "loss") == 0)
-			render_loss(&text, palette, event);
-		else if (strcmp(kind, "process") == 0)
-			render_process(&text, palette, event);
-		else
-			render_state(&text, palette, event);
-		add(&text, "\n");
-	}
-	cJSON_Delete(event);
-	if (kind == NULL || text.buf.failed || !buf_reserve(&text.buf, 1))
-		return NULL;
-	*ret_len = text.buf.len;
-	return TAKE_PTR(text.buf.data);
-}
-
 /* A program in raw mode (an editor, a prompt) wants a carriage return with each line end. */
 static bool
 needs_return(int fd)
@@ -602,28 +583,48 @@ needs_return(int fd)
 	       (mode.c_oflag & (OPOST | ONLCR)) != (OPOST | ONLCR);
 }
 
+/* How the terminal is now. */
+static void
+look_at_terminal(struct writer *writer)
+{
+	struct winsize size;
+
+	writer->returns = needs_return(writer->fd);
+	writer->columns = 80;
+	if (ioctl(writer->fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+		writer->columns = size.ws_col;
+}
+
 static int
 text_line(struct writer *writer, char *line, size_t len)
 {
-	CLEANUP(freep) char *text = NULL;
-	struct winsize size = {0};
-	unsigned columns = 0;
-	size_t text_len;
+	CLEANUP(text_fini) struct text text = {0};
+	CLEANUP(json_freep) cJSON *event = NULL;
+	const char *kind;
 
-	if (writer->terminal) {
-		if (ioctl(writer->fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-			columns = size.ws_col;
-		else
-			columns = 80;
-	}
-	text = text_render(line, len, writer->palette, columns, &text_len);
-	if (text == NULL)
+	if (writer->terminal && writer->pending.len == 0)
+		look_at_terminal(writer);
+	keep_nuls(line, len);
+	event = cJSON_ParseWithLength(line, len);
+	kind = get_string(event, "kind");
+	if (kind == NULL)
 		return -EBADMSG;
-	if (writer->terminal && needs_return(writer->fd)) {
-		text[text_len - 1] = '\r';
-		text[text_len++] = '\n'; /* text_render left room */
-	}
-	return writer_write_all(writer->fd, text, text_len);
+	add_clock(&text, writer->palette, event);
+	if (strcmp(kind, "event") == 0)
+		render_event(&text, event, writer->columns);
+	else if (strcmp(kind, "alert") == 0)
+		render_alert(&text, writer->palette, event);
+	else if (strcmp(kind, "loss") == 0)
+		render_loss(&text, writer->palette, event);
+	else if (strcmp(kind, "process") == 0)
+		render_process(&text, writer->palette, event, writer->columns);
+	else
+		render_state(&text, writer->palette, event);
+	if (text.buf.failed)
+		return -ENOMEM;
+	buf_add(&writer->pending, text.buf.data, text.buf.len);
+	buf_add_str(&writer->pending, writer->returns ? "\r\n" : "\n");
+	return 0;
 }
 
 void
