@@ -275,7 +275,7 @@ def test_events_of_the_last_moment(ctl_run, python):
 def test_embedded_interpreter(daemon, python, tmp_path, lives):
     """A program that initialises an interpreter and ends it, and one that does so again."""
     import shutil
-    config = str(python.path).replace("/bin/python3", "/bin/python3-config")
+    config = os.path.realpath(str(python)) + "-config"
     if not (shutil.which("cc") and os.path.exists(config)):
         pytest.skip("no python3-config beside %s" % python.tag)
     source = tmp_path / "embed.c"
