@@ -372,6 +372,20 @@ finish_wait(struct client *client, bool in_time)
 		server_stop(client->server);
 }
 
+/* Whether a sink has got past the mark and had no loss to tell. A loss it tells moves the mark. */
+static bool
+sink_is_done(struct server *server, struct sink *sink, uint64_t *mark)
+{
+	if (sink == NULL)
+		return true;
+	if (!sink_reached(sink, *mark))
+		return false;
+	if (!server_tell_sink_losses(server, sink))
+		return true;
+	*mark = sink_mark(sink);
+	return false;
+}
+
 void
 control_sinks_moved(struct server *server)
 {
@@ -379,11 +393,10 @@ control_sinks_moved(struct server *server)
 
 	for (client = LIST_FIRST(&server->clients); client != NULL; client = next) {
 		next = LIST_NEXT(client, link);
-		if (!client->is_waiting ||
-		    (server->ndjson != NULL && !sink_reached(server->ndjson, client->marks[0])) ||
-		    (server->journal != NULL && !sink_reached(server->journal, client->marks[1])))
-			continue;
-		finish_wait(client, true);
+		if (client->is_waiting &&
+		    sink_is_done(server, server->ndjson, &client->marks[0]) &&
+		    sink_is_done(server, server->journal, &client->marks[1]))
+			finish_wait(client, true);
 	}
 }
 
@@ -552,6 +565,8 @@ write_out(struct client *client, uint64_t until_ns)
 
 	(void)bufferevent_disable(client->bev, EV_READ | EV_WRITE);
 	tell_missed(client);
+	/* A bufferevent keeps the front of its output frozen: neither copied nor drained. */
+	(void)evbuffer_unfreeze(output_of(client), 1);
 	while (evbuffer_get_length(output_of(client)) > 0) {
 		uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 		struct evbuffer *rest = output_of(client);
@@ -565,8 +580,6 @@ write_out(struct client *client, uint64_t until_ns)
 		n = n > 0 ? write(fd, bytes, (size_t)n) : -1;
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			break;
-		if (n > 0)
-			(void)evbuffer_unfreeze(rest, 1);
 		if (n > 0)
 			(void)evbuffer_drain(rest, (size_t)n);
 	}

@@ -71,11 +71,22 @@ count_report(struct server *server, const struct report *report)
 	}
 }
 
+/* Of the time that an ending daemon gives its sinks. */
+static unsigned
+ms_left(const struct server *server)
+{
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+
+	return now_ns < server->end_ns ? (unsigned)((server->end_ns - now_ns) / 1000000u) : 0;
+}
+
 static void
 push_line(struct server *server, struct sink *sink, const struct report *report, uint64_t weight)
 {
 	const struct buf *line = server_line(server, report);
 
+	if (server->is_ending)
+		sink_await_room(sink, ms_left(server));
 	(void)sink_push(sink, line->data, line->failed ? 0 : line->len, weight,
 			report->kind != REPORT_EVENT);
 }
@@ -143,9 +154,10 @@ server_status(struct server *server, const char *event, const char *format, ...)
 	server_report(server, &report, NULL, 0);
 }
 
-/* Tells a sink's own readers what it did not take: in one stream, events and losses add up. */
-static void
-tell_sink_losses(struct server *server, struct sink *sink)
+/* Tells a sink's own readers what it did not take: in one stream, events and losses add up.
+ * True: there was something to tell. */
+bool
+server_tell_sink_losses(struct server *server, struct sink *sink)
 {
 	struct report report = {
 		.kind = REPORT_LOSS,
@@ -154,10 +166,10 @@ tell_sink_losses(struct server *server, struct sink *sink)
 	};
 
 	if (sink == NULL)
-		return;
+		return false;
 	report.lost = sink_take_lost(sink);
 	if (report.lost == 0)
-		return;
+		return false;
 	report.sink = sink_name(sink);
 	report.seq = ++server->seq;
 	log_warning(server->log, "%s: %llu events did not reach it", report.sink,
@@ -168,6 +180,7 @@ tell_sink_losses(struct server *server, struct sink *sink)
 	else
 		push_line(server, sink, &report, report.lost);
 	sink_kick(sink);
+	return true;
 }
 
 static void
@@ -220,8 +233,8 @@ on_sweep_timer(evutil_socket_t fd, short what, void *data)
 		next = LIST_NEXT(session, link);
 		session_sweep(session, now_ns);
 	}
-	tell_sink_losses(server, server->ndjson);
-	tell_sink_losses(server, server->journal);
+	(void)server_tell_sink_losses(server, server->ndjson);
+	(void)server_tell_sink_losses(server, server->journal);
 	kick_sinks(server);
 	server_check_private(server);
 }
@@ -621,11 +634,23 @@ free_event(struct event *event)
 		event_free(event);
 }
 
+static void
+end_sink(struct server *server, struct sink *sink)
+{
+	if (sink == NULL)
+		return;
+	sink_await_room(sink, ms_left(server));
+	(void)server_tell_sink_losses(server, sink);
+	sink_free(sink, ms_left(server));
+}
+
 void
 server_fini(struct server *server)
 {
 	struct session *session, *next;
 
+	server->is_ending = true;
+	server->end_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)SERVER_FLUSH_MS * 1000000u;
 	if (server->agent_accept != NULL) {
 		notify_stopping();
 		server_drain(server);
@@ -639,8 +664,8 @@ server_fini(struct server *server)
 		session_free(session);
 	}
 	control_close_all(server);
-	sink_free(server->ndjson, SERVER_FLUSH_MS);
-	sink_free(server->journal, SERVER_FLUSH_MS);
+	end_sink(server, server->ndjson);
+	end_sink(server, server->journal);
 	recent_fini(&server->recent);
 	users_fini(&server->users);
 	policy_fini(&server->policy);

@@ -43,6 +43,8 @@ struct server {
 	int lock_fd;
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 	bool stopping;
+	bool is_ending;  /* the loop has ended: sinks may be waited for, until end_ns */
+	uint64_t end_ns; /* CLOCK_MONOTONIC */
 	int exit_code;
 
 	struct event *agent_accept, *control_accept;
@@ -63,7 +65,6 @@ struct server {
 
 	struct sink *ndjson, *journal;
 	int sink_fd; /* eventfd: some sink's queue ran empty */
-	uint64_t journal_lost_told;
 
 	struct recent recent;
 	uint64_t seq;
@@ -99,6 +100,8 @@ __attribute__((format(printf, 3, 4))) void server_status(struct server *server, 
 							 const char *format, ...);
 /* The JSON line of the report being delivered, made once. */
 const struct buf *server_line(struct server *server, const struct report *report);
+
+bool server_tell_sink_losses(struct server *server, struct sink *sink);
 
 /* Reload as by SIGHUP. 0, RULES_E_INVALID (mistakes in @diag), or a negative errno. */
 int server_reload(struct server *server, struct diag *diag);

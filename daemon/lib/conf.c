@@ -206,38 +206,45 @@ conf_fini(struct conf *conf)
 	*conf = (struct conf){0};
 }
 
+static const struct conf_key *
+find_key(const char *name)
+{
+	for (size_t i = 0; i < N_KEYS; i++)
+		if (strcmp(keys[i].name, name) == 0)
+			return &keys[i];
+	return NULL;
+}
+
 int
-conf_set(struct conf *conf, const char *key, const char *value, struct diag *diag,
+conf_set(struct conf *conf, const char *name, const char *value, struct diag *diag,
 	 const char *file, unsigned line, unsigned column)
 {
-	for (size_t i = 0; i < N_KEYS; i++) {
-		const struct conf_key *k = &keys[i];
-		const char *wrong = NULL;
-		uint64_t n;
+	const struct conf_key *key = find_key(name);
+	const char *wrong = NULL;
+	uint64_t n;
 
-		if (strcmp(k->name, key) != 0)
-			continue;
-		if (k->max > 0) {
-			wrong = parse_number(value, &n);
-			if (wrong == NULL && (n < k->min || n > k->max)) {
-				diag_add(diag, DIAG_ERROR, file, line, column,
-					 "'%s' must be between %llu and %llu", key,
-					 (unsigned long long)k->min, (unsigned long long)k->max);
-				return CONF_E_INVALID;
-			}
-		}
-		if (wrong == NULL)
-			wrong = k->set(conf, (char *)conf + k->offset, value);
-		if (wrong == out_of_memory)
-			return -ENOMEM;
-		if (wrong != NULL) {
-			diag_add(diag, DIAG_ERROR, file, line, column, "'%s': %s", key, wrong);
+	if (key == NULL) {
+		diag_add(diag, DIAG_ERROR, file, line, column, "unknown key '%s'", name);
+		return CONF_E_INVALID;
+	}
+	if (key->max > 0) {
+		wrong = parse_number(value, &n);
+		if (wrong == NULL && (n < key->min || n > key->max)) {
+			diag_add(diag, DIAG_ERROR, file, line, column,
+				 "'%s' must be between %llu and %llu", name,
+				 (unsigned long long)key->min, (unsigned long long)key->max);
 			return CONF_E_INVALID;
 		}
-		return CONF_OK;
 	}
-	diag_add(diag, DIAG_ERROR, file, line, column, "unknown key '%s'", key);
-	return CONF_E_INVALID;
+	if (wrong == NULL)
+		wrong = key->set(conf, (char *)conf + key->offset, value);
+	if (wrong == out_of_memory)
+		return -ENOMEM;
+	if (wrong != NULL) {
+		diag_add(diag, DIAG_ERROR, file, line, column, "'%s': %s", name, wrong);
+		return CONF_E_INVALID;
+	}
+	return CONF_OK;
 }
 
 static bool
@@ -295,7 +302,7 @@ parse_line(struct conf *conf, const char *name, unsigned number, char *line, siz
 	*end = 0;
 	*key_end = 0;
 	return conf_set(conf, key, value, diag, name, number,
-			column_of(line, *value != 0 ? value : key));
+			column_of(line, *value != 0 && find_key(key) != NULL ? value : key));
 }
 
 int

@@ -43,7 +43,7 @@ enum conf_outcome {
 	CONF_OK = 0,
 	CONF_E_INVALID = 1, /* mistakes are in the diag */
 };
-int conf_set(struct conf *conf, const char *key, const char *value, struct diag *diag,
+int conf_set(struct conf *conf, const char *name, const char *value, struct diag *diag,
 	     const char *file, unsigned line, unsigned column);
 
 /* Reads a text or file; every mistake is found in one run. */

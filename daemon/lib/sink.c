@@ -300,6 +300,21 @@ sink_kick(struct sink *sink)
 	(void)pthread_mutex_unlock(&sink->lock);
 }
 
+void
+sink_await_room(struct sink *sink, unsigned timeout_ms)
+{
+	struct timespec until = after_ms(timeout_ms);
+	bool full;
+
+	do {
+		(void)pthread_mutex_lock(&sink->lock);
+		full = sink->front.len > sink->size / 2;
+		if (sink->waiting)
+			(void)pthread_cond_signal(&sink->wake);
+		(void)pthread_mutex_unlock(&sink->lock);
+	} while (full && !is_past(&until) && usleep(500) == 0);
+}
+
 uint64_t
 sink_mark(struct sink *sink)
 {

@@ -50,6 +50,10 @@ bool sink_push(struct sink *sink, const void *item, size_t size, uint64_t weight
 /* Wakes the thread where something is queued: once after a batch of pushes. */
 void sink_kick(struct sink *sink);
 
+/* Waits until the queue is not more than half full, or @timeout_ms have passed: only when the
+ * daemon ends and nobody else is kept waiting. */
+void sink_await_room(struct sink *sink, unsigned timeout_ms);
+
 /* A point in the queue, and whether all before it was written (or lost). */
 uint64_t sink_mark(struct sink *sink);
 bool sink_reached(struct sink *sink, uint64_t mark);
