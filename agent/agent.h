@@ -63,6 +63,13 @@ extern struct agent_life *agent_life;
 /* hook.c: the audit hook, for PySys_AddAuditHook. */
 int hook_event(const char *name, PyObject *args, void *data);
 
+/*
+ * hook.c: judges a call of the libc layer. 0: go on. -EPERM: refused, and told. -ENOENT: refused,
+ * but there is no such program (@is_real of @data says), so that nothing was told.
+ */
+int hook_native(const char *name, const struct pyaudit_value *args, unsigned n_args,
+		bool (*is_real)(const void *), const void *data);
+
 /* agent.c: the interpreter is about to free its list of hooks. */
 void agent_hooks_cleared(void);
 

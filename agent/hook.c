@@ -35,10 +35,17 @@
 /* Longest event name in a message. */
 #define MESSAGE_NAME_MAX 128
 
+/* How long an audit event stands for the libc call that carries it out. */
+#define ANNOUNCED_MS 2000
+
 struct thread {
 	uint32_t epoch; /* of the process this tid was asked in; 0: not yet */
 	uint32_t tid;
 	bool inside; /* the functions the hook calls can raise events of their own */
+	/* The last act of starting a program that the audit layer judged in this thread, and let
+	 * pass: the libc calls it leads to are the same act, and are not told again. */
+	uint8_t announced_action;
+	uint64_t announced_ms; /* CLOCK_MONOTONIC_COARSE; 0: none */
 };
 
 static _Thread_local struct thread thread;
@@ -169,19 +176,18 @@ fetch_origin(struct pyaudit_event *event, unsigned n_wanted)
 
 static void
 deliver(const struct policy *policy, struct pyaudit_event *event,
-	const struct pyaudit_verdict *verdict, uint8_t record[PYAUDIT_RECORD_MAX])
+	const struct pyaudit_verdict *verdict, uint32_t pid, uint32_t tid,
+	uint8_t record[PYAUDIT_RECORD_MAX])
 {
 	bool urgent = verdict->action >= PYAUDIT_ACTION_ALERT;
 	bool half_full = false, wake = false;
 	uint64_t time_ns = now_ns(), unseen_ns;
-	uint32_t tid = thread_id();
 	size_t size;
 
 	for (unsigned i = 0; i < event->n_args; i++)
 		pyaudit_event_need_arg(event, i);
 	pyaudit_event_need_frames(event, urgent ? PYAUDIT_STACK_MAX : 1);
-	size = pyaudit_record_encode(record, event, verdict, policy->generation, time_ns, agent.pid,
-				     tid);
+	size = pyaudit_record_encode(record, event, verdict, policy->generation, time_ns, pid, tid);
 	if (LIKELY(agent.ring != NULL)) {
 		(void)ring_push(agent.ring, urgent ? PYAUDIT_LANE_URGENT : PYAUDIT_LANE_ORDINARY,
 				record, size, tid, &half_full, &wake);
@@ -196,37 +202,77 @@ deliver(const struct policy *policy, struct pyaudit_event *event,
 	}
 	/* Unsigned: a wall clock that was set back looks like a long time, too. */
 	unseen_ns = time_ns - atomic_load_explicit(&agent.last_look_ns, memory_order_relaxed);
-	if (UNLIKELY(unseen_ns > (half_full ? LOOK_FULL_NS : LOOK_NS)) &&
+	if (UNLIKELY(unseen_ns > (half_full ? LOOK_FULL_NS : LOOK_NS)) && pid == agent.pid &&
 	    !atomic_flag_test_and_set(&agent_life->busy)) {
 		link_look(time_ns);
 		atomic_flag_clear(&agent_life->busy);
 	}
 }
 
+static bool
+is_paused(void)
+{
+	return agent.ring != NULL &&
+	       UNLIKELY(atomic_load_explicit(&agent.ring->paused, memory_order_relaxed) != 0);
+}
+
+static void
+decide(const struct policy *policy, const struct pyaudit_slot *slot, struct pyaudit_event *event,
+       struct pyaudit_verdict *ret)
+{
+	if ((slot->flags & PYAUDIT_SLOT_JUDGE) != 0) {
+		pyaudit_judge(policy->image, slot, &policy->proc, event, ret);
+		return;
+	}
+	ret->action = PYAUDIT_ACTION_RECORD;
+	ret->observed = 0;
+	ret->n_hits = 0;
+}
+
+static bool
+starts_program(uint16_t event)
+{
+	switch (event) {
+	case PYAUDIT_EV_SUBPROCESS_POPEN:
+	case PYAUDIT_EV_OS_SYSTEM:
+	case PYAUDIT_EV_OS_EXEC:
+	case PYAUDIT_EV_OS_POSIX_SPAWN:
+	case PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC:
+	case PYAUDIT_EV_PTY_SPAWN:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Where an event is judged, and what it is written into. */
+union room {
+	char scratch[PYAUDIT_SCRATCH_SIZE]; /* while it is judged */
+	uint8_t record[PYAUDIT_RECORD_MAX]; /* afterwards */
+	uint64_t align;
+};
+
 /* An event that the policy asks for. About 18 KiB of stack. */
 static __attribute__((noinline)) int
 judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *name, PyObject *args)
 {
-	union {
-		char scratch[PYAUDIT_SCRATCH_SIZE]; /* while it is judged */
-		uint8_t record[PYAUDIT_RECORD_MAX]; /* afterwards */
-		uint64_t align;
-	} room;
+	union room room;
 	char text_room[TEXT_ROOM];
 	struct pyaudit_value values[PYAUDIT_VALUES_MAX];
 	struct pyaudit_origin frames[PYAUDIT_STACK_MAX];
 	struct raised raised = {args, {values, 0, &raised.text}, {text_room, 0, TEXT_ROOM_ARGS}};
+	uint16_t id = pyaudit_get16(slot->event);
 	struct pyaudit_event event;
 	struct pyaudit_verdict verdict;
 
 	if (UNLIKELY(!python.measured))
 		python_measure();
 	event = (struct pyaudit_event){
-		.id = pyaudit_get16(slot->event),
+		.id = id,
 		.layer = PYAUDIT_LAYER_AUDIT,
 		.name = name,
-		.name_len = slot->event.b[0] | slot->event.b[1] ? pyaudit_get32(slot->name_len)
-								: (uint32_t)strlen(name),
+		.name_len = id != PYAUDIT_EV_OTHER ? pyaudit_get32(slot->name_len)
+						   : (uint32_t)strlen(name),
 		.args = values,
 		.n_args = (uint8_t)encode_args(&raised.values, args),
 		.fetch = fetch_argument,
@@ -236,22 +282,86 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 		.scratch = room.scratch,
 		.scratch_size = sizeof(room.scratch),
 	};
-	if ((slot->flags & PYAUDIT_SLOT_JUDGE) != 0) {
-		pyaudit_judge(policy->image, slot, &policy->proc, &event, &verdict);
-	} else {
-		verdict.action = PYAUDIT_ACTION_RECORD;
-		verdict.observed = 0;
-		verdict.n_hits = 0;
+	decide(policy, slot, &event, &verdict);
+	if (UNLIKELY(starts_program(id)) && verdict.action < PYAUDIT_ACTION_BLOCK) {
+		thread.announced_action = verdict.action;
+		thread.announced_ms = coarse_ms();
 	}
-	if (verdict.action == PYAUDIT_ACTION_NONE)
+	if (verdict.action == PYAUDIT_ACTION_NONE || is_paused())
 		return 0;
-	if (agent.ring != NULL &&
-	    UNLIKELY(atomic_load_explicit(&agent.ring->paused, memory_order_relaxed) != 0))
-		return 0;
-	deliver(policy, &event, &verdict, room.record);
+	deliver(policy, &event, &verdict, agent.pid, thread_id(), room.record);
 	if (LIKELY(verdict.action < PYAUDIT_ACTION_BLOCK))
 		return 0;
 	return refuse(policy->image, verdict.hits[0], name);
+}
+
+/*
+ * The libc layer: a call that starts a program, on the real strings. In a child between fork and
+ * exec the parent's policy and ring are used as they are, for nothing may be set up there; so
+ * nothing here but system calls, atomics and memory of this stack.
+ */
+static __attribute__((noinline)) int
+judge_native(const struct policy *policy, const struct pyaudit_slot *slot, const char *name,
+	     const struct pyaudit_value *args, unsigned n_args, bool (*is_real)(const void *),
+	     const void *data)
+{
+	union room room;
+	char text_room[TEXT_ROOM];
+	struct pyaudit_origin frames[PYAUDIT_STACK_MAX];
+	struct raised raised = {.text = {text_room, 0, TEXT_ROOM}};
+	uint32_t pid = (uint32_t)getpid();
+	bool announced = thread.announced_ms != 0 &&
+			 coarse_ms() - thread.announced_ms < ANNOUNCED_MS;
+	struct pyaudit_event event = {
+		.id = pyaudit_get16(slot->event),
+		.layer = PYAUDIT_LAYER_LIBC,
+		.name = name,
+		.name_len = (uint32_t)strlen(name),
+		.args = args,
+		.n_args = (uint8_t)n_args,
+		.frames = frames,
+		.origin = pid == agent.pid && python_is_attached() ? fetch_origin : NULL,
+		.data = &raised,
+		.scratch = room.scratch,
+		.scratch_size = sizeof(room.scratch),
+	};
+	struct pyaudit_verdict verdict;
+
+	decide(policy, slot, &event, &verdict);
+	if (verdict.action == PYAUDIT_ACTION_NONE || is_paused())
+		return 0;
+	/* One act, one event: told here only if the audit layer did not, or saw less in it. */
+	if (announced && verdict.action <= thread.announced_action)
+		return 0;
+	/* A program that is not there is not started, and search paths try many. It is refused all
+	 * the same, for it may come to be there meanwhile. */
+	if (is_real(data)) {
+		deliver(policy, &event, &verdict, pid, (uint32_t)syscall(SYS_gettid), room.record);
+		if (verdict.action >= PYAUDIT_ACTION_BLOCK)
+			return -EPERM;
+	}
+	return verdict.action >= PYAUDIT_ACTION_BLOCK ? -ENOENT : 0;
+}
+
+int
+hook_native(const char *name, const struct pyaudit_value *args, unsigned n_args,
+	    bool (*is_real)(const void *), const void *data)
+{
+	const struct policy *policy = atomic_load_explicit(&agent.policy, memory_order_acquire);
+	const struct pyaudit_slot *slot;
+	int saved_errno = errno;
+	int r;
+
+	if (policy == NULL || thread.inside)
+		return 0;
+	slot = pyaudit_image_slot(policy->image, name);
+	if (slot->flags == 0)
+		return 0;
+	thread.inside = true;
+	r = judge_native(policy, slot, name, args, n_args, is_real, data);
+	thread.inside = false;
+	errno = saved_errno;
+	return r;
 }
 
 static __attribute__((noinline)) int

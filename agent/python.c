@@ -158,6 +158,23 @@ python_measure(void)
 	python.measured = true;
 }
 
+/* From 3.12 on the current thread state is the thread's own; before, it is that of whoever holds the
+ * GIL, which must then be this thread's. PyGILState_Check is of no use: it says yes to everyone
+ * once there is a subinterpreter. */
+bool
+python_is_attached(void)
+{
+	if (python.PyThreadState_GetUnchecked != NULL)
+		return python.PyThreadState_GetUnchecked() != NULL;
+	if (python._PyThreadState_UncheckedGet == NULL ||
+	    python.PyGILState_GetThisThreadState == NULL)
+		return false;
+	if (python.minor == 12)
+		return python._PyThreadState_UncheckedGet() != NULL;
+	return python._PyThreadState_UncheckedGet() != NULL &&
+	       python._PyThreadState_UncheckedGet() == python.PyGILState_GetThisThreadState();
+}
+
 bool
 python_measure_code(PyObject *code)
 {

@@ -68,7 +68,10 @@ struct py_allocator {
 	PYTHON_FUNCTION(PyObject *, PyFrame_GetCode, (PyObject *))    /* 3.9, new reference */     \
 	PYTHON_FUNCTION(PyObject *, PyFrame_GetBack, (PyObject *))    /* 3.9, new reference */     \
 	PYTHON_FUNCTION(PyObject *, PyFrame_GetGlobals, (PyObject *)) /* 3.11, new reference */    \
-	PYTHON_FUNCTION(PyObject *, PyList_GetItemRef, (PyObject *, ssize_t)) /* 3.13, new ref. */
+	PYTHON_FUNCTION(PyObject *, PyList_GetItemRef, (PyObject *, ssize_t)) /* 3.13, new ref. */ \
+	PYTHON_FUNCTION(void *, PyThreadState_GetUnchecked, (void))   /* 3.13 */                   \
+	PYTHON_FUNCTION(void *, _PyThreadState_UncheckedGet, (void))  /* 3.5 to 3.12 */            \
+	PYTHON_FUNCTION(void *, PyGILState_GetThisThreadState, (void))
 
 #define PYTHON_OBJECTS                                                                             \
 	PYTHON_OBJECT(PyUnicode_Type)                                                              \
@@ -113,6 +116,9 @@ extern struct python python;
 
 /* Looks the table up. False where there is no (usable) Python in the process. */
 bool python_find(void);
+
+/* Whether this thread may look at Python objects now: it has a thread state and holds the GIL. */
+bool python_is_attached(void);
 
 /* Measures what needs living objects; called from the first event that is looked at. */
 void python_measure(void);

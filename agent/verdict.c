@@ -41,13 +41,18 @@ struct judge {
 };
 static_assert(sizeof(struct judge) <= 1664, "the evaluator's stack is the guest's");
 
+/* The accessors of le.h put bytes together, which compilers do not always see through. */
+#define get16(v) pyaudit_load16((v).b)
+#define get32(v) pyaudit_load32((v).b)
+#define get64(v) pyaudit_load64((v).b)
+
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 static inline const void *
 at(const void *base, pyaudit_le32 offset)
 {
-	return (const uint8_t *)base + pyaudit_get32(offset);
+	return (const uint8_t *)base + get32(offset);
 }
 
 /* Paths and addresses. */
@@ -159,24 +164,32 @@ pyaudit_path_under(const char *dir, size_t dir_len, const char *path, size_t len
 	return pos >= dir_len && n_up == leading_ups(dir, dir_len);
 }
 
+/* A slash before a slash or dot at one of the eight bytes from @s on? One more is read. */
+static inline bool
+has_odd_slash(const char *s)
+{
+	const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+	uint64_t slash = pyaudit_load64(s) ^ ones * '/';
+	/* '.' and '/' differ in their lowest bit only */
+	uint64_t next = (pyaudit_load64(s + 1) & ~ones) ^ ones * '.';
+	uint64_t both = slash | next;
+
+	return ((both - ones) & ~both & highs) != 0;
+}
+
 /* Nothing to normalise but slashes at the end? May say no where the answer is yes. */
 static bool
 path_is_plain(const char *s, size_t len)
 {
-	const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
 	size_t i = 0;
 
 	if (len > 0 && s[0] == '.')
 		return false;
-	for (; i + 9 <= len; i += 8) {
-		uint64_t slash = pyaudit_load64(s + i) ^ ones * '/';
-		/* '.' and '/' differ in their lowest bit only */
-		uint64_t next = (pyaudit_load64(s + i + 1) & ~ones) ^ ones * '.';
-		uint64_t both = slash | next;
-
-		if (((both - ones) & ~both & highs) != 0)
+	for (; i + 9 <= len; i += 8)
+		if (has_odd_slash(s + i))
 			return false;
-	}
+	if (len >= 9)
+		return !has_odd_slash(s + len - 9);
 	for (; i + 1 < len; i++)
 		if (s[i] == '/' && (s[i + 1] == '/' || s[i + 1] == '.'))
 			return false;
@@ -395,23 +408,23 @@ pyaudit_number_parse(const char *s, size_t len, int64_t *ret)
 static bool
 dfa_holds(const struct pyaudit_dfa *dfa, const char *s, size_t len)
 {
-	uint32_t n_classes = pyaudit_get32(dfa->n_classes);
-	uint32_t state = pyaudit_get32(dfa->start);
+	uint32_t n_classes = get32(dfa->n_classes);
+	uint32_t state = get32(dfa->start);
 
 	for (size_t i = 0; i < len && state > 1; i++)
-		state = pyaudit_get16(dfa->next[state * n_classes + dfa->classes[(uint8_t)s[i]]]);
-	return state == 1 || state >= pyaudit_get32(dfa->first_accept);
+		state = get16(dfa->next[state * n_classes + dfa->classes[(uint8_t)s[i]]]);
+	return state == 1 || state >= get32(dfa->first_accept);
 }
 
 static bool
 set_has(const uint8_t *base, const struct pyaudit_test *test, const char *s, size_t len)
 {
 	const struct pyaudit_text *set = at(base, test->data);
-	uint32_t mask = pyaudit_get32(test->n_data) - 1;
+	uint32_t mask = get32(test->n_data) - 1;
 
 	for (uint32_t i = (uint32_t)pyaudit_text_hash(s, len);; i++) {
 		const struct pyaudit_text *text = &set[i & mask];
-		uint32_t text_len = pyaudit_get32(text->len);
+		uint32_t text_len = get32(text->len);
 
 		if (text_len == PYAUDIT_TEXT_EMPTY)
 			return false;
@@ -424,14 +437,14 @@ static bool
 number_holds(const uint8_t *base, const struct pyaudit_test *test, int64_t number)
 {
 	const pyaudit_le64 *ints = at(base, test->ints);
-	uint32_t low = 0, high = pyaudit_get32(test->n_ints);
+	uint32_t low = 0, high = get32(test->n_ints);
 
 	if (test->op == PYAUDIT_TEST_RANGE)
-		return number >= (int64_t)pyaudit_get64(ints[0]) &&
-		       number <= (int64_t)pyaudit_get64(ints[1]);
+		return number >= (int64_t)get64(ints[0]) &&
+		       number <= (int64_t)get64(ints[1]);
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
-		int64_t n = (int64_t)pyaudit_get64(ints[middle]);
+		int64_t n = (int64_t)get64(ints[middle]);
 
 		if (n == number)
 			return true;
@@ -447,7 +460,7 @@ static bool
 text_holds(const uint8_t *base, const struct pyaudit_test *test, const char *s, size_t len)
 {
 	const struct pyaudit_text *texts = at(base, test->data);
-	uint32_t n = pyaudit_get32(test->n_data);
+	uint32_t n = get32(test->n_data);
 	uint8_t address[16];
 	unsigned family;
 	int64_t number;
@@ -457,7 +470,7 @@ text_holds(const uint8_t *base, const struct pyaudit_test *test, const char *s, 
 		return pyaudit_number_parse(s, len, &number) && number_holds(base, test, number);
 	case PYAUDIT_TEST_EQUAL:
 		for (uint32_t i = 0; i < n; i++)
-			if (pyaudit_get32(texts[i].len) == len &&
+			if (get32(texts[i].len) == len &&
 			    memcmp(at(base, texts[i].at), s, len) == 0)
 				return true;
 		return false;
@@ -465,7 +478,7 @@ text_holds(const uint8_t *base, const struct pyaudit_test *test, const char *s, 
 		return set_has(base, test, s, len);
 	case PYAUDIT_TEST_STARTSWITH:
 		for (uint32_t i = 0; i < n; i++) {
-			uint32_t text_len = pyaudit_get32(texts[i].len);
+			uint32_t text_len = get32(texts[i].len);
 
 			if (text_len <= len && memcmp(at(base, texts[i].at), s, text_len) == 0)
 				return true;
@@ -473,7 +486,7 @@ text_holds(const uint8_t *base, const struct pyaudit_test *test, const char *s, 
 		return false;
 	case PYAUDIT_TEST_ENDSWITH:
 		for (uint32_t i = 0; i < n; i++) {
-			uint32_t text_len = pyaudit_get32(texts[i].len);
+			uint32_t text_len = get32(texts[i].len);
 
 			if (text_len <= len &&
 			    memcmp(at(base, texts[i].at), s + len - text_len, text_len) == 0)
@@ -482,13 +495,13 @@ text_holds(const uint8_t *base, const struct pyaudit_test *test, const char *s, 
 		return false;
 	case PYAUDIT_TEST_CONTAINS:
 		for (uint32_t i = 0; i < n; i++)
-			if (memmem(s, len, at(base, texts[i].at), pyaudit_get32(texts[i].len)) !=
+			if (memmem(s, len, at(base, texts[i].at), get32(texts[i].len)) !=
 			    NULL)
 				return true;
 		return false;
 	case PYAUDIT_TEST_UNDER:
 		for (uint32_t i = 0; i < n; i++)
-			if (pyaudit_path_under(at(base, texts[i].at), pyaudit_get32(texts[i].len),
+			if (pyaudit_path_under(at(base, texts[i].at), get32(texts[i].len),
 					       s, len))
 				return true;
 		return false;
@@ -567,19 +580,19 @@ rule_holds(struct judge *j, const struct pyaudit_rule *rule)
 	const struct pyaudit_image *image = (const void *)j->base;
 	const struct pyaudit_test *tests = at(image, image->tests);
 	const struct pyaudit_node *nodes = at(image, rule->nodes);
-	uint32_t n = pyaudit_get32(rule->n_nodes);
-	uint32_t i = pyaudit_get32(rule->entry);
+	uint32_t n = get32(rule->n_nodes);
+	uint32_t i = get32(rule->entry);
 
 	while (i < n) {
-		const struct pyaudit_test *test = &tests[pyaudit_get32(nodes[i].test)];
-		uint32_t bit = pyaudit_get16(test->proc_bit);
+		const struct pyaudit_test *test = &tests[get32(nodes[i].test)];
+		uint32_t bit = get16(test->proc_bit);
 		bool holds;
 
 		if (bit != PYAUDIT_NO_PROC_BIT)
 			holds = j->proc != NULL && (j->proc->word[bit / 64] >> bit % 64 & 1) != 0;
 		else
 			holds = test_holds(j->base, test, field_value(j, test->field));
-		i = pyaudit_get32(holds ? nodes[i].yes : nodes[i].no);
+		i = get32(holds ? nodes[i].yes : nodes[i].no);
 	}
 	return i == n + 1;
 }
@@ -623,15 +636,15 @@ consider(struct judge *j, unsigned i)
 	const struct pyaudit_rule *rules = at(image, image->rules);
 	const struct pyaudit_program_rule *own = &j->rules[i];
 	const pyaudit_le16 *allow = at(image, own->allow);
-	unsigned number = pyaudit_get16(own->rule);
+	unsigned number = get16(own->rule);
 
 	if (j->memo[i % MEMO_SIZE] == i)
 		return;
 	j->memo[i % MEMO_SIZE] = (uint16_t)i;
 	if (!rule_holds(j, &rules[number]))
 		return;
-	for (unsigned k = 0; k < pyaudit_get16(own->n_allow); k++)
-		if (rule_holds(j, &rules[pyaudit_get16(allow[k])]))
+	for (unsigned k = 0; k < get16(own->n_allow); k++)
+		if (rule_holds(j, &rules[get16(allow[k])]))
 			return;
 	add_hit(j, number, &rules[number]);
 }
@@ -640,23 +653,57 @@ static __attribute__((noinline)) void
 trigger(struct judge *j, const struct pyaudit_list *list)
 {
 	const pyaudit_le16 *rules = at(j->base, list->at);
-	uint32_t n = pyaudit_get32(list->n);
+	uint32_t n = get32(list->n);
 
 	if (!j->memo_used) {
 		j->memo_used = true;
 		memset(j->memo, 0xff, sizeof(j->memo));
 	}
 	for (uint32_t i = 0; i < n; i++)
-		consider(j, pyaudit_get16(rules[i]));
+		consider(j, get16(rules[i]));
 }
 
 static inline bool
 list_is_empty(const struct pyaudit_list *list)
 {
-	return pyaudit_get32(list->n) == 0;
+	return get32(list->n) == 0;
 }
 
 /* Indexes: from a value to the rules that it may concern. */
+
+/* Up to eight bytes of the text from @i on, the first one lowest, never read beyond its ends. */
+static inline uint64_t
+bytes_from(const char *s, size_t len, size_t i)
+{
+	size_t left = len - i;
+	uint64_t a, b;
+
+	if (LIKELY(left >= 8))
+		return pyaudit_load64(s + i);
+	if (left == 0)
+		return 0;
+	if (len >= 8)
+		return pyaudit_load64(s + len - 8) >> (64 - 8 * left);
+	pyaudit_ends(s, len, &a, &b);
+	if (len >= 4)
+		a |= b << (8 * len - 32);
+	else
+		a = (uint8_t)s[0] | (b >> 8) << (8 * (len / 2)) | (b & 0xff) << (8 * (len - 1));
+	return a >> (8 * i);
+}
+
+/* Are the @n bytes of the label, up to eight, the next of the text? */
+static inline bool
+label_fits(const struct pyaudit_trie_node *node, size_t n, const char *s, size_t len, size_t i,
+	   bool backward)
+{
+	uint64_t bytes;
+
+	if (n == 0)
+		return true;
+	bytes = bytes_from(s, len, backward ? len - i - n : i);
+	return (bytes ^ get64(node->label)) << (64 - 8 * n) == 0;
+}
 
 static inline void
 walk(struct judge *j, const struct pyaudit_trie *trie, const char *s, size_t len, bool backward)
@@ -666,27 +713,23 @@ walk(struct judge *j, const struct pyaudit_trie *trie, const char *s, size_t len
 	size_t i = 0;
 
 	for (;;) {
-		const uint8_t *label = at(j->base, node->label);
-		size_t n = pyaudit_get16(node->label_len);
+		size_t n = node->label_len;
 		const pyaudit_le32 *children;
 		uint32_t child;
 
-		if (n > len - i)
+		if (n > len - i || !label_fits(node, n, s, len, i, backward))
 			return;
-		for (size_t k = 0; k < n; k++)
-			if (label[k] != (uint8_t)(backward ? s[len - 1 - i - k] : s[i + k]))
-				return;
 		i += n;
 		if (UNLIKELY(!list_is_empty(&node->here)))
 			trigger(j, &node->here);
 		if (i == len)
 			break;
 		child = (uint32_t)(uint8_t)(backward ? s[len - 1 - i] : s[i]) - node->low;
-		if (child >= pyaudit_get32(node->n_children))
+		if (child >= get16(node->n_children))
 			return;
 		i++;
 		children = at(j->base, node->children);
-		child = pyaudit_get32(children[child]);
+		child = get32(children[child]);
 		if (child == 0)
 			return;
 		node = &nodes[child];
@@ -736,17 +779,17 @@ gram_hit(struct judge *j, const struct pyaudit_grams *grams, const char *s, size
 	uint32_t n;
 
 	for (;; slot++) {
-		n = pyaudit_get32(table[slot & mask].n);
+		n = get32(table[slot & mask].n);
 		if (n == 0)
 			return;
-		if (pyaudit_get32(table[slot & mask].gram) == value)
+		if (get32(table[slot & mask].gram) == value)
 			break;
 	}
-	literals += pyaudit_get32(table[slot & mask].first);
+	literals += get32(table[slot & mask].first);
 	for (; n > 0; n--, literals++) {
 		const uint8_t *text = at(j->base, literals->text);
-		size_t text_len = pyaudit_get16(literals->len);
-		size_t before = pyaudit_get16(literals->pos);
+		size_t text_len = get16(literals->len);
+		size_t before = get16(literals->pos);
 		size_t k = 0;
 
 		if (before > pos || text_len > len - (pos - before))
@@ -789,15 +832,15 @@ scan(struct judge *j, const struct pyaudit_grams *grams, const char *s, size_t l
 		scan_width(j, grams, s, len, 1);
 }
 
-static void
+static __attribute__((noinline)) void
 look_up_number(struct judge *j, const struct pyaudit_index *index, int64_t number)
 {
 	const struct pyaudit_index_int *ints = at(j->base, index->ints);
-	uint32_t low = 0, high = pyaudit_get32(index->n_ints);
+	uint32_t low = 0, high = get32(index->n_ints);
 
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
-		int64_t n = (int64_t)pyaudit_get64(ints[middle].value);
+		int64_t n = (int64_t)get64(ints[middle].value);
 
 		if (n == number) {
 			trigger(j, &ints[middle].rules);
@@ -827,23 +870,23 @@ look_up(struct judge *j, const struct pyaudit_index *index, const struct pyaudit
 {
 	const char *s = v->s;
 	size_t len = v->len;
+	unsigned parts = index->parts;
 
-	if (is_number(v)) {
-		look_up_number(j, index, v->i);
+	if (!pyaudit_value_is_text(v)) {
+		if (is_number(v))
+			look_up_number(j, index, v->i);
 		return;
 	}
-	if (!pyaudit_value_is_text(v))
-		return;
-	if (pyaudit_get32(index->forward) != 0)
-		walk_forward(j, at(j->base, index->forward), s, len);
-	if (!list_is_empty(&index->paths) && UNLIKELY(!path_is_plain(s, len)))
+	if ((parts & PYAUDIT_INDEX_FORWARD) != 0)
+		walk(j, at(j->base, index->forward), s, len, false);
+	if ((parts & PYAUDIT_INDEX_PATHS) != 0 && UNLIKELY(!path_is_plain(s, len)))
 		walk_normalised(j, index, s, len);
-	if (pyaudit_get32(index->backward) != 0)
+	if ((parts & PYAUDIT_INDEX_BACKWARD) != 0)
 		walk_backward(j, at(j->base, index->backward), s, len);
-	for (unsigned i = 0; i < 3; i++)
-		if (pyaudit_get32(index->grams[i]) != 0)
+	for (unsigned i = 0; i < 3 && parts >= (unsigned)PYAUDIT_INDEX_GRAMS << i; i++)
+		if ((parts & PYAUDIT_INDEX_GRAMS << i) != 0)
 			scan(j, at(j->base, index->grams[i]), s, len);
-	if (pyaudit_get32(index->address) != 0)
+	if ((parts & PYAUDIT_INDEX_ADDRESS) != 0)
 		look_up_address(j, index, s, len);
 }
 
@@ -855,7 +898,7 @@ pyaudit_judge(const void *image, const struct pyaudit_slot *slot,
 	const struct pyaudit_program *program = at(image, slot->program);
 	const struct pyaudit_index *index;
 	struct judge j;
-	uint32_t n;
+	uint32_t n, n_items;
 
 	ret->action = slot->flags & PYAUDIT_SLOT_RECORD ? PYAUDIT_ACTION_RECORD
 							: PYAUDIT_ACTION_NONE;
@@ -876,19 +919,20 @@ pyaudit_judge(const void *image, const struct pyaudit_slot *slot,
 	if (!list_is_empty(&program->always))
 		trigger(&j, &program->always);
 	index = at(image, program->indexes);
-	for (n = pyaudit_get32(program->n_indexes); n > 0; n--, index++) {
+	for (n = get32(program->n_indexes); n > 0; n--, index++) {
 		const struct pyaudit_value *v = field_value(&j, index->field);
 
 		if (v->type == 0)
 			continue;
-		if (!list_is_empty(&index->any))
+		if ((index->parts & PYAUDIT_INDEX_ANY) != 0)
 			trigger(&j, &index->any);
-		if (v->type != PYAUDIT_TAG_LIST) {
-			look_up(&j, index, v);
-			continue;
+		n_items = 1;
+		if (v->type == PYAUDIT_TAG_LIST) {
+			n_items = v->n_items;
+			v = v->items;
 		}
-		for (unsigned i = 0; i < v->n_items; i++)
-			look_up(&j, index, &v->items[i]);
+		for (; n_items > 0; n_items--, v++)
+			look_up(&j, index, v);
 	}
 	if (j.weakened && ret->action == PYAUDIT_ACTION_ALERT)
 		ret->observed = 1;
@@ -903,8 +947,8 @@ pyaudit_image_bind(const void *image, const struct pyaudit_facts *facts,
 	const pyaudit_le32 *proc_tests = at(image, head->proc_tests);
 
 	memset(ret, 0, sizeof(*ret));
-	for (uint32_t i = 0; i < pyaudit_get32(head->n_proc_tests); i++) {
-		const struct pyaudit_test *test = &tests[pyaudit_get32(proc_tests[i])];
+	for (uint32_t i = 0; i < get32(head->n_proc_tests); i++) {
+		const struct pyaudit_test *test = &tests[get32(proc_tests[i])];
 
 		if (test_holds(image, test, &facts->fact[test->field - PYAUDIT_F_PROC_PID]))
 			ret->word[i / 64] |= UINT64_C(1) << i % 64;
@@ -918,7 +962,7 @@ pyaudit_image_slot(const void *image, const char *name)
 {
 	const struct pyaudit_image *head = image;
 	const struct pyaudit_slot *slots = at(image, head->slots);
-	unsigned bits = pyaudit_get32(head->slot_bits);
+	unsigned bits = get32(head->slot_bits);
 	uint32_t mask = (UINT32_C(1) << bits) - 1, i;
 	size_t len = strlen(name);
 	uint64_t a, b, slot_a, slot_b;
@@ -928,9 +972,9 @@ pyaudit_image_slot(const void *image, const char *name)
 		const struct pyaudit_slot *slot = &slots[i & mask];
 		const char *slot_name;
 
-		if (pyaudit_get32(slot->name) == 0)
+		if (get32(slot->name) == 0)
 			return &head->other;
-		if (pyaudit_get32(slot->name_len) != len)
+		if (get32(slot->name_len) != len)
 			continue;
 		slot_name = at(image, slot->name);
 		pyaudit_ends(slot_name, len, &slot_a, &slot_b);
@@ -943,7 +987,7 @@ pyaudit_image_slot(const void *image, const char *name)
 uint64_t
 pyaudit_image_generation(const void *image)
 {
-	return pyaudit_get64(((const struct pyaudit_image *)image)->generation);
+	return get64(((const struct pyaudit_image *)image)->generation);
 }
 
 const char *
@@ -952,7 +996,7 @@ pyaudit_image_rule_id(const void *image, unsigned rule)
 	const struct pyaudit_image *head = image;
 	const struct pyaudit_rule *rules = at(image, head->rules);
 
-	if (rule >= pyaudit_get32(head->n_rules))
+	if (rule >= get32(head->n_rules))
 		return "?";
 	return at(image, rules[rule].id);
 }
@@ -960,7 +1004,7 @@ pyaudit_image_rule_id(const void *image, unsigned rule)
 unsigned
 pyaudit_image_n_rules(const void *image)
 {
-	return pyaudit_get32(((const struct pyaudit_image *)image)->n_rules);
+	return get32(((const struct pyaudit_image *)image)->n_rules);
 }
 
 /* The check. Every function returns whether what it was given is sound. */
@@ -974,7 +1018,7 @@ struct check {
 static bool
 table_ok(const struct check *c, pyaudit_le32 offset, pyaudit_le32 count, size_t each)
 {
-	uint64_t start = pyaudit_get32(offset), n = pyaudit_get32(count);
+	uint64_t start = get32(offset), n = get32(count);
 
 	if (start > c->size)
 		return false;
@@ -984,7 +1028,7 @@ table_ok(const struct check *c, pyaudit_le32 offset, pyaudit_le32 count, size_t 
 static bool
 text_ok(const struct check *c, pyaudit_le32 offset, size_t len)
 {
-	return pyaudit_get32(offset) <= c->size && len <= c->size - pyaudit_get32(offset);
+	return get32(offset) <= c->size && len <= c->size - get32(offset);
 }
 
 /* Text with a NUL behind it and none in it. */
@@ -1000,12 +1044,12 @@ static bool
 list_ok(const struct check *c, const struct pyaudit_list *list, uint32_t limit)
 {
 	const pyaudit_le16 *items = at(c->base, list->at);
-	uint32_t n = pyaudit_get32(list->n);
+	uint32_t n = get32(list->n);
 
 	if (!table_ok(c, list->at, list->n, sizeof(*items)))
 		return false;
 	for (uint32_t i = 0; i < n; i++)
-		if (pyaudit_get16(items[i]) >= limit)
+		if (get16(items[i]) >= limit)
 			return false;
 	return true;
 }
@@ -1018,19 +1062,19 @@ dfa_ok(const struct check *c, pyaudit_le32 offset)
 
 	if (!text_ok(c, offset, sizeof(*dfa)))
 		return false;
-	n_states = pyaudit_get32(dfa->n_states);
-	n_classes = pyaudit_get32(dfa->n_classes);
+	n_states = get32(dfa->n_states);
+	n_classes = get32(dfa->n_classes);
 	if (n_states < 2 || n_states > UINT16_MAX || n_classes < 1 || n_classes > 256 ||
-	    pyaudit_get32(dfa->start) >= n_states)
+	    get32(dfa->start) >= n_states)
 		return false;
 	n = n_states * n_classes;
-	if (n * 2 > c->size - pyaudit_get32(offset) - sizeof(*dfa))
+	if (n * 2 > c->size - get32(offset) - sizeof(*dfa))
 		return false;
 	for (unsigned i = 0; i < 256; i++)
 		if (dfa->classes[i] >= n_classes)
 			return false;
 	for (uint64_t i = 0; i < n; i++)
-		if (pyaudit_get16(dfa->next[i]) >= n_states)
+		if (get16(dfa->next[i]) >= n_states)
 			return false;
 	return true;
 }
@@ -1039,7 +1083,7 @@ static bool
 texts_ok(const struct check *c, const struct pyaudit_test *test, bool set)
 {
 	const struct pyaudit_text *texts = at(c->base, test->data);
-	uint32_t n = pyaudit_get32(test->n_data);
+	uint32_t n = get32(test->n_data);
 	bool has_empty = false;
 
 	if (!table_ok(c, test->data, test->n_data, sizeof(*texts)))
@@ -1047,7 +1091,7 @@ texts_ok(const struct check *c, const struct pyaudit_test *test, bool set)
 	if (set && (n == 0 || (n & (n - 1)) != 0))
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t len = pyaudit_get32(texts[i].len);
+		uint32_t len = get32(texts[i].len);
 
 		if (set && len == PYAUDIT_TEXT_EMPTY)
 			has_empty = true;
@@ -1060,7 +1104,7 @@ texts_ok(const struct check *c, const struct pyaudit_test *test, bool set)
 static bool
 test_ok(const struct check *c, const struct pyaudit_test *test, uint32_t n_proc_tests)
 {
-	uint32_t n = pyaudit_get32(test->n_data), bit = pyaudit_get16(test->proc_bit);
+	uint32_t n = get32(test->n_data), bit = get16(test->proc_bit);
 
 	if (test->field >= PYAUDIT_F_PROC_PID + PYAUDIT_N_FACTS)
 		return false;
@@ -1073,7 +1117,7 @@ test_ok(const struct check *c, const struct pyaudit_test *test, uint32_t n_proc_
 	case PYAUDIT_TEST_EXISTS:
 		return true;
 	case PYAUDIT_TEST_RANGE:
-		return pyaudit_get32(test->n_ints) == 2;
+		return get32(test->n_ints) == 2;
 	case PYAUDIT_TEST_EQUAL:
 	case PYAUDIT_TEST_STARTSWITH:
 	case PYAUDIT_TEST_ENDSWITH:
@@ -1112,23 +1156,23 @@ static bool
 rule_ok(const struct check *c, const struct pyaudit_rule *rule)
 {
 	const struct pyaudit_node *nodes = at(c->base, rule->nodes);
-	uint32_t n = pyaudit_get32(rule->n_nodes);
+	uint32_t n = get32(rule->n_nodes);
 	size_t id_max = PYAUDIT_RULE_ID_MAX + 1;
 
 	if (!text_ok(c, rule->id, 1))
 		return false;
-	if (id_max > c->size - pyaudit_get32(rule->id))
-		id_max = c->size - pyaudit_get32(rule->id);
+	if (id_max > c->size - get32(rule->id))
+		id_max = c->size - get32(rule->id);
 	if (memchr(at(c->base, rule->id), '\0', id_max) == NULL)
 		return false;
 	if (rule->action > PYAUDIT_ACTION_KILL ||
 	    !table_ok(c, rule->nodes, rule->n_nodes, sizeof(*nodes)) ||
-	    pyaudit_get32(rule->entry) > n + 1)
+	    get32(rule->entry) > n + 1)
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t yes = pyaudit_get32(nodes[i].yes), no = pyaudit_get32(nodes[i].no);
+		uint32_t yes = get32(nodes[i].yes), no = get32(nodes[i].no);
 
-		if (pyaudit_get32(nodes[i].test) >= c->n_tests || yes <= i || yes > n + 1 ||
+		if (get32(nodes[i].test) >= c->n_tests || yes <= i || yes > n + 1 ||
 		    no <= i || no > n + 1)
 			return false;
 	}
@@ -1142,26 +1186,23 @@ trie_ok(const struct check *c, pyaudit_le32 offset, uint32_t n_rules)
 	const struct pyaudit_trie_node *nodes;
 	uint32_t n;
 
-	if (pyaudit_get32(offset) == 0)
-		return true;
 	if (!text_ok(c, offset, sizeof(*trie)) ||
 	    !table_ok(c, trie->nodes, trie->n_nodes, sizeof(*nodes)))
 		return false;
 	nodes = at(c->base, trie->nodes);
-	n = pyaudit_get32(trie->n_nodes);
+	n = get32(trie->n_nodes);
 	if (n == 0)
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
 		const pyaudit_le32 *children = at(c->base, nodes[i].children);
-		uint32_t n_children = pyaudit_get32(nodes[i].n_children);
+		uint32_t n_children = get16(nodes[i].n_children);
 
-		if (!text_ok(c, nodes[i].label, pyaudit_get16(nodes[i].label_len)) ||
-		    n_children > 256 ||
-		    !table_ok(c, nodes[i].children, nodes[i].n_children, sizeof(*children)) ||
+		if (nodes[i].label_len > PYAUDIT_LABEL_MAX || n_children > 256 ||
+		    !text_ok(c, nodes[i].children, n_children * sizeof(*children)) ||
 		    !list_ok(c, &nodes[i].here, n_rules) || !list_ok(c, &nodes[i].end, n_rules))
 			return false;
 		for (uint32_t k = 0; k < n_children; k++) {
-			uint32_t child = pyaudit_get32(children[k]);
+			uint32_t child = get32(children[k]);
 
 			if (child != 0 && (child <= i || child >= n))
 				return false;
@@ -1179,14 +1220,12 @@ grams_ok(const struct check *c, pyaudit_le32 offset, uint32_t n_rules)
 	uint64_t n_table, n_literals;
 	bool has_empty = false;
 
-	if (pyaudit_get32(offset) == 0)
-		return true;
 	if (!text_ok(c, offset, sizeof(*grams)) || grams->stride == 0 ||
 	    (grams->width != 4 && grams->width != 2 && grams->width != 1) ||
 	    grams->filter_bits < 3 || grams->filter_bits > 24 || grams->table_bits > 24)
 		return false;
 	n_table = UINT64_C(1) << grams->table_bits;
-	n_literals = pyaudit_get32(grams->n_literals);
+	n_literals = get32(grams->n_literals);
 	table = at(c->base, grams->table);
 	literals = at(c->base, grams->literals);
 	if (!text_ok(c, grams->filter, (size_t)1 << (grams->filter_bits - 3)) ||
@@ -1194,16 +1233,16 @@ grams_ok(const struct check *c, pyaudit_le32 offset, uint32_t n_rules)
 	    !table_ok(c, grams->literals, grams->n_literals, sizeof(*literals)))
 		return false;
 	for (uint64_t i = 0; i < n_table; i++) {
-		uint64_t n = pyaudit_get32(table[i].n);
+		uint64_t n = get32(table[i].n);
 
 		if (n == 0)
 			has_empty = true;
-		else if (pyaudit_get32(table[i].first) > n_literals ||
-			 n > n_literals - pyaudit_get32(table[i].first))
+		else if (get32(table[i].first) > n_literals ||
+			 n > n_literals - get32(table[i].first))
 			return false;
 	}
 	for (uint64_t i = 0; i < n_literals; i++)
-		if (!text_ok(c, literals[i].text, pyaudit_get16(literals[i].len)) ||
+		if (!text_ok(c, literals[i].text, get16(literals[i].len)) ||
 		    !list_ok(c, &literals[i].rules, n_rules))
 			return false;
 	return has_empty;
@@ -1213,19 +1252,25 @@ static bool
 index_ok(const struct check *c, const struct pyaudit_index *index, uint32_t n_rules)
 {
 	const struct pyaudit_index_int *ints = at(c->base, index->ints);
+	unsigned parts = index->parts;
 
 	if (index->field >= N_EVENT_FIELDS || !list_ok(c, &index->any, n_rules) ||
-	    !list_ok(c, &index->paths, n_rules) || !trie_ok(c, index->forward, n_rules) ||
-	    !trie_ok(c, index->backward, n_rules) || !trie_ok(c, index->address, n_rules))
+	    !list_ok(c, &index->paths, n_rules))
 		return false;
-	if (!list_is_empty(&index->paths) && pyaudit_get32(index->forward) == 0)
+	/* Paths that are not in normal form are walked too. */
+	if ((parts & PYAUDIT_INDEX_PATHS) != 0 && (parts & PYAUDIT_INDEX_FORWARD) == 0)
+		return false;
+	if (((parts & PYAUDIT_INDEX_FORWARD) != 0 && !trie_ok(c, index->forward, n_rules)) ||
+	    ((parts & PYAUDIT_INDEX_BACKWARD) != 0 && !trie_ok(c, index->backward, n_rules)) ||
+	    ((parts & PYAUDIT_INDEX_ADDRESS) != 0 && !trie_ok(c, index->address, n_rules)))
 		return false;
 	for (unsigned i = 0; i < 3; i++)
-		if (!grams_ok(c, index->grams[i], n_rules))
+		if ((parts & PYAUDIT_INDEX_GRAMS << i) != 0 &&
+		    !grams_ok(c, index->grams[i], n_rules))
 			return false;
 	if (!table_ok(c, index->ints, index->n_ints, sizeof(*ints)))
 		return false;
-	for (uint32_t i = 0; i < pyaudit_get32(index->n_ints); i++)
+	for (uint32_t i = 0; i < get32(index->n_ints); i++)
 		if (!list_ok(c, &ints[i].rules, n_rules))
 			return false;
 	return true;
@@ -1245,15 +1290,15 @@ program_ok(const struct check *c, pyaudit_le32 offset)
 		return false;
 	rules = at(c->base, program->rules);
 	indexes = at(c->base, program->indexes);
-	n_rules = pyaudit_get32(program->n_rules);
-	n_indexes = pyaudit_get32(program->n_indexes);
+	n_rules = get32(program->n_rules);
+	n_indexes = get32(program->n_indexes);
 	if (n_rules > PYAUDIT_RULES_MAX || n_indexes > N_EVENT_FIELDS)
 		return false;
 	for (uint32_t i = 0; i < n_rules; i++) {
 		const struct pyaudit_list allow = {
-			rules[i].allow, pyaudit_le32_of(pyaudit_get16(rules[i].n_allow))};
+			rules[i].allow, pyaudit_le32_of(get16(rules[i].n_allow))};
 
-		if (pyaudit_get16(rules[i].rule) >= c->n_rules || !list_ok(c, &allow, c->n_rules))
+		if (get16(rules[i].rule) >= c->n_rules || !list_ok(c, &allow, c->n_rules))
 			return false;
 	}
 	if (!list_ok(c, &program->always, n_rules))
@@ -1267,9 +1312,9 @@ program_ok(const struct check *c, pyaudit_le32 offset)
 static bool
 slot_ok(const struct check *c, const struct pyaudit_slot *slot)
 {
-	if (pyaudit_get16(slot->event) >= PYAUDIT_N_EVENTS)
+	if (get16(slot->event) >= PYAUDIT_N_EVENTS)
 		return false;
-	return pyaudit_get32(slot->program) == 0 ? (slot->flags & PYAUDIT_SLOT_JUDGE) == 0
+	return get32(slot->program) == 0 ? (slot->flags & PYAUDIT_SLOT_JUDGE) == 0
 						  : text_ok(c, slot->program, 1);
 }
 
@@ -1277,29 +1322,29 @@ static bool
 slots_ok(const struct check *c, const struct pyaudit_image *head)
 {
 	const struct pyaudit_slot *slots = at(head, head->slots);
-	uint32_t bits = pyaudit_get32(head->slot_bits), last = 0;
+	uint32_t bits = get32(head->slot_bits), last = 0;
 	bool has_empty = false;
 
 	if (bits > 20 || !text_ok(c, head->slots, sizeof(*slots) << bits))
 		return false;
-	if (!slot_ok(c, &head->other) || (pyaudit_get32(head->other.program) != 0 &&
+	if (!slot_ok(c, &head->other) || (get32(head->other.program) != 0 &&
 					  !program_ok(c, head->other.program)))
 		return false;
 	for (uint32_t i = 0; i < UINT32_C(1) << bits; i++) {
-		if (pyaudit_get32(slots[i].name) == 0) {
+		if (get32(slots[i].name) == 0) {
 			has_empty = true;
 			continue;
 		}
-		if (!name_ok(c, slots[i].name, pyaudit_get32(slots[i].name_len)) ||
+		if (!name_ok(c, slots[i].name, get32(slots[i].name_len)) ||
 		    !slot_ok(c, &slots[i]))
 			return false;
 		/* Slots of one kind share a program; the compiler lets them follow each other
 		 * in no order, so this saves only some of the work. */
-		if (pyaudit_get32(slots[i].program) != 0 &&
-		    pyaudit_get32(slots[i].program) != last) {
+		if (get32(slots[i].program) != 0 &&
+		    get32(slots[i].program) != last) {
 			if (!program_ok(c, slots[i].program))
 				return false;
-			last = pyaudit_get32(slots[i].program);
+			last = get32(slots[i].program);
 		}
 	}
 	return has_empty;
@@ -1331,18 +1376,18 @@ pyaudit_image_check(const void *image, size_t size)
 	const struct pyaudit_rule *rules;
 	uint32_t n_proc_tests;
 
-	if (size < sizeof(*head) || pyaudit_get32(head->magic) != PYAUDIT_IMAGE_MAGIC)
+	if (size < sizeof(*head) || get32(head->magic) != PYAUDIT_IMAGE_MAGIC)
 		return -EBADMSG;
-	if (pyaudit_get16(head->major) != PYAUDIT_IMAGE_MAJOR)
+	if (get16(head->major) != PYAUDIT_IMAGE_MAJOR)
 		return -EPROTO;
-	if (size > PYAUDIT_IMAGE_SIZE_MAX || pyaudit_get32(head->size) != size ||
+	if (size > PYAUDIT_IMAGE_SIZE_MAX || get32(head->size) != size ||
 	    ((uintptr_t)image & 7) != 0 ||
-	    pyaudit_get64(head->checksum) != pyaudit_image_checksum(image, size))
+	    get64(head->checksum) != pyaudit_image_checksum(image, size))
 		return -EBADMSG;
 
-	c.n_rules = pyaudit_get32(head->n_rules);
-	c.n_tests = pyaudit_get32(head->n_tests);
-	n_proc_tests = pyaudit_get32(head->n_proc_tests);
+	c.n_rules = get32(head->n_rules);
+	c.n_tests = get32(head->n_tests);
+	n_proc_tests = get32(head->n_proc_tests);
 	if (c.n_rules > PYAUDIT_RULES_MAX || n_proc_tests > PYAUDIT_PROC_ATOMS_MAX ||
 	    !table_ok(&c, head->rules, head->n_rules, sizeof(*rules)) ||
 	    !table_ok(&c, head->tests, head->n_tests, sizeof(*tests)) ||
@@ -1356,8 +1401,8 @@ pyaudit_image_check(const void *image, size_t size)
 		if (!test_ok(&c, &tests[i], n_proc_tests))
 			return -EBADMSG;
 	for (uint32_t i = 0; i < n_proc_tests; i++)
-		if (pyaudit_get32(proc_tests[i]) >= c.n_tests ||
-		    tests[pyaudit_get32(proc_tests[i])].field < PYAUDIT_F_PROC_PID)
+		if (get32(proc_tests[i]) >= c.n_tests ||
+		    tests[get32(proc_tests[i])].field < PYAUDIT_F_PROC_PID)
 			return -EBADMSG;
 	for (uint32_t i = 0; i < c.n_rules; i++)
 		if (!rule_ok(&c, &rules[i]))
