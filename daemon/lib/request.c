@@ -25,7 +25,7 @@ time_parse(uint64_t *ret_ns, const char *text)
 	uint64_t ns = 0, scale = 100000000;
 	int n = 0, hours, minutes;
 	int64_t seconds;
-	char sign;
+	char sign[2];
 
 	if (sscanf(text, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
 		   &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &n) != 6 ||
@@ -45,9 +45,9 @@ time_parse(uint64_t *ret_ns, const char *text)
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
 	seconds = timegm(&tm);
-	if (sscanf(text, "%1[+-]%2d:%2d%n", &sign, &hours, &minutes, &n) == 3 && n == 6 &&
+	if (sscanf(text, "%1[+-]%2d:%2d%n", sign, &hours, &minutes, &n) == 3 && n == 6 &&
 	    text[6] == 0)
-		seconds -= (sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+		seconds -= (sign[0] == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
 	else if (strcmp(text, "Z") != 0 && strcmp(text, "z") != 0)
 		return -EINVAL;
 	if (seconds < 0)
