@@ -228,6 +228,20 @@ check_record(const char *list)
 	return CTL_OK;
 }
 
+static int
+check_rules(const struct monitor_options *options)
+{
+	size_t i;
+
+	for (i = 0; i < options->n_rules; i++) {
+		if (access(options->rules[i], R_OK) == 0)
+			continue;
+		ctl_error("cannot read the rules '%s': %s", options->rules[i], strerror(errno));
+		return CTL_USAGE;
+	}
+	return CTL_OK;
+}
+
 /* CTL_OK with a command to run, CTL_OK without one (help was shown), or an exit code. */
 static int
 parse_options(struct run *run, int argc, char **argv)
@@ -285,7 +299,8 @@ parse_options(struct run *run, int argc, char **argv)
 	if (optind == argc)
 		return ctl_usage_error("run", "no command given");
 	run->command = argv + optind;
-	return check_record(run->options.record);
+	option = check_record(run->options.record);
+	return option == CTL_OK ? check_rules(&run->options) : option;
 }
 
 /* Where events go */
@@ -714,6 +729,8 @@ finish(struct run *run, bool summary)
 	else if (summary)
 		say_summary(run, status);
 	client_close(&run->events);
+	if (!stopped)
+		monitor_kill(&run->monitor);
 	monitor_end(&run->monitor);
 }
 

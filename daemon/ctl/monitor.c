@@ -158,7 +158,7 @@ become_daemon(const struct monitor *monitor, const struct monitor_options *optio
 	static const char *const not_ours[] = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
 					       "LISTEN_FDS",    "LISTEN_PID",   "LISTEN_FDNAMES",
 					       "JOURNAL_STREAM"};
-	const char **argv = calloc(2 * options->n_rules + 22, sizeof(*argv));
+	const char **argv = calloc(2 * options->n_rules + 24, sizeof(*argv));
 	union {
 		const char **in;
 		char *const *out; /* execv changes nothing */
@@ -169,6 +169,8 @@ become_daemon(const struct monitor *monitor, const struct monitor_options *optio
 	if (argv == NULL)
 		_exit(CTL_RUN_MONITOR);
 	argv[n++] = "pyauditd";
+	argv[n++] = "--config";
+	argv[n++] = "/dev/null"; /* the settings of the host are not for us */
 	argv[n++] = "--dir";
 	argv[n++] = monitor->dir;
 	for (i = 0; i < options->n_rules; i++) {
@@ -293,8 +295,8 @@ wait_for_end(struct monitor *monitor, int timeout_ms)
 	return true;
 }
 
-static void
-kill_daemon(struct monitor *monitor)
+void
+monitor_kill(struct monitor *monitor)
 {
 	if (monitor->pid <= 0)
 		return;
@@ -309,7 +311,7 @@ static int
 explain_failure(struct monitor *monitor, int reason)
 {
 	if (reason == -ETIMEDOUT || !wait_for_end(monitor, MONITOR_END_MS)) {
-		kill_daemon(monitor);
+		monitor_kill(monitor);
 		text_print_block(stderr, monitor->log, monitor->log_len);
 		ctl_error("the monitor did not get ready in time; the command was not run");
 		return CTL_RUN_MONITOR;
@@ -343,6 +345,8 @@ monitor_start(struct monitor *monitor, const struct monitor_options *options, in
 		r = wait_until_ready(monitor, ready_fd, wake_fd, interrupted);
 		if (r == 1)
 			return CTL_OK;
+		if (r == -EINTR)
+			monitor_kill(monitor); /* it has nothing to save yet */
 		r = r == -EINTR ? CTL_RUN_SIGNAL : explain_failure(monitor, r);
 	}
 	monitor_end(monitor);
@@ -391,7 +395,7 @@ monitor_end(struct monitor *monitor)
 
 	close_fd(&monitor->parent_fd);
 	if (!wait_for_end(monitor, MONITOR_END_MS)) {
-		kill_daemon(monitor);
+		monitor_kill(monitor);
 	} else if (running && monitor->status != 0) {
 		text_print_block(stderr, monitor->log, monitor->log_len);
 		ctl_error("the monitor ended badly; events may be missing");

@@ -52,6 +52,9 @@ void monitor_read_log(struct monitor *monitor);
 /* Whether it has ended; its status is then in @status. */
 bool monitor_has_ended(struct monitor *monitor);
 
+/* Ends it at once, if it has not ended. */
+void monitor_kill(struct monitor *monitor);
+
 /* Ends it if it has not ended, by force if it takes too long, and removes the directory. */
 void monitor_end(struct monitor *monitor);
 

@@ -51,7 +51,7 @@ def parent():
         open(plan["gone"], "w").close()
     os._exit(0)
 threading.Thread(target=parent, daemon=True).start()
-tails, shown = [], threading.Event()
+tails, asked, shown = [], threading.Event(), threading.Event()
 def send(connection, *lines):
     for line in lines:
         text = line if isinstance(line, str) else json.dumps(line, separators=(",", ":"))
@@ -60,8 +60,12 @@ def serve(connection):
     request = json.loads(connection.makefile("rb").readline())
     status = {"kind": "status", "ok": True}
     if request["request"] == "tail":
-        send(connection, status, *plan.get("events", []))
+        asked.set()
         tails.append(connection)
+        try:
+            send(connection, status, *plan.get("events", []))
+        except OSError:
+            tails.remove(connection)
         shown.set()
         if "die" in plan:
             time.sleep(plan["die"])
@@ -70,7 +74,8 @@ def serve(connection):
     if plan.get("deaf"):
         tails.append(connection)
         return
-    shown.wait(5 if plan.get("events") else 0)
+    if asked.is_set():
+        shown.wait()
     for tail in tails:
         send(tail, *plan.get("late", []))
         tail.shutdown(socket.SHUT_RDWR)
@@ -237,13 +242,15 @@ def outcome_of_input(tree, text, *arguments):
 def test_daemon_gets_the_options_and_nothing_of_ours(tree, tmp_path):
     out = tmp_path / "a file.ndjson"
     out.write_text("old")
-    done = tree.run("run", "--rules", "a.json", "--rules", "b c", "--no-default-rules", "--observe", "--record",
+    rules = tmp_path / "a b.json"
+    rules.touch()
+    done = tree.run("run", "--rules", rules, "--rules", "/dev", "--no-default-rules", "--observe", "--record",
                     "exec,file", "--json", out, "true", "--rules", env={"NOTIFY_SOCKET": "/run/notify"})
     assert done.code == 0, done
     report = tree.report()
-    directory = report["argv"][1]
-    assert report["argv"] == ["--dir", directory, "--rules", "a.json", "--rules", "b c", "--no-default-rules", "--observe",
-                              "--record", "exec,file", "--no-journal", "--log-level", "warning", "--ndjson", str(out),
+    directory = report["argv"][3]
+    assert report["argv"] == ["--config", "/dev/null", "--dir", directory, "--rules", str(rules), "--rules", "/dev",
+                              "--no-default-rules", "--observe", "--record", "exec,file", "--no-journal", "--log-level", "warning", "--ndjson", str(out),
                               "--ready-fd", "3", "--parent-fd", "4"]
     assert directory.startswith(str(tree.folder / "tmp/pyaudit-"))
     assert report["session"] == report["pid"]
@@ -266,7 +273,7 @@ def test_environment_of_the_command(tree):
                     "LD_PRELOAD": "%s:libm.so.6 libdl.so.2" % tree.agent})
     preload, directory, disabled = done.out.split()
     assert preload == "%s:libm.so.6:libdl.so.2" % tree.agent
-    assert directory == tree.report()["argv"][1] and disabled == "False"
+    assert directory == tree.report()["argv"][3] and disabled == "False"
 
 
 def test_descriptors_mask_and_dispositions_are_handed_on(tree):
@@ -343,9 +350,16 @@ def test_command_not_executable(tree, tmp_path):
 def test_mistakes_in_rules(tree, tmp_path):
     say = "bad.json:3:9: unknown field 'prot', did you mean 'proto'?\nbad.json:4:1: \x1b]0;\x07\n"
     ran = tmp_path / "ran"
-    done = tree.run("run", "--rules", "bad.json", "touch", ran, plan={"say": say, "exit": 1})
+    done = tree.run("run", "--rules", "/dev/null", "touch", ran, plan={"say": say, "exit": 1})
     assert done.code == 2 and not ran.exists(), done
     assert done.err == say.replace("\x1b", "\\x1b").replace("\x07", "\\x07") + "pyauditctl: the command was not run\n"
+
+
+def test_rules_that_cannot_be_read(tree, tmp_path):
+    ran = tmp_path / "ran"
+    done = tree.run("run", "--rules", "/dev/null", "--rules", "no-such.json", "touch", ran)
+    assert done.code == 2 and not ran.exists(), done
+    assert done.err == "pyauditctl: cannot read the rules 'no-such.json': No such file or directory\n", done
 
 
 def test_monitor_that_does_not_start(tree, tmp_path):
