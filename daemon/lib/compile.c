@@ -1003,6 +1003,7 @@ compare_keys(const void *a, const void *b)
 struct trie {
 	struct pyaudit_trie_node *nodes;
 	size_t n, size;
+	bool backward;
 };
 
 static struct pyaudit_list
@@ -1024,6 +1025,20 @@ put_rules(struct compiler *c, const struct key *keys, size_t n)
 	return list;
 }
 
+/* A label as it stands in the text; keys of what is walked from the end are reversed. */
+static pyaudit_le64
+label_of(const char *text, size_t n, bool backward)
+{
+	uint64_t label = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t place = backward ? n - 1 - i : i;
+
+		label |= (uint64_t)(unsigned char)text[i] << 8 * place;
+	}
+	return pyaudit_le64_of(label);
+}
+
 /* The keys are sorted and agree in their first @depth bytes. Not deeper than TRIGGER_LEN_MAX. */
 static uint32_t
 build_trie(struct compiler *c, struct trie *trie, const struct key *keys, size_t n, size_t depth)
@@ -1038,11 +1053,11 @@ build_trie(struct compiler *c, struct trie *trie, const struct key *keys, size_t
 		return 0;
 	trie->n++;
 
-	while (depth < keys[0].len && depth < last->len &&
+	while (depth - start < PYAUDIT_LABEL_MAX && depth < keys[0].len && depth < last->len &&
 	       keys[0].text[depth] == last->text[depth])
 		depth++;
-	node.label_len = pyaudit_le16_of((uint16_t)(depth - start));
-	node.label = put_text(c, keys[0].text + start, depth - start);
+	node.label_len = (uint8_t)(depth - start);
+	node.label = label_of(keys[0].text + start, depth - start, trie->backward);
 	while (n_here < n && keys[n_here].len == depth && !keys[n_here].end)
 		n_here++;
 	while (n_here + n_end < n && keys[n_here + n_end].len == depth)
@@ -1056,7 +1071,7 @@ build_trie(struct compiler *c, struct trie *trie, const struct key *keys, size_t
 		unsigned high = (unsigned char)last->text[depth];
 
 		node.low = (uint8_t)low;
-		node.n_children = pyaudit_le32_of(high - low + 1);
+		node.n_children = pyaudit_le16_of((uint16_t)(high - low + 1));
 		memset(children, 0, sizeof(children));
 		while (i < n) {
 			unsigned byte = (unsigned char)keys[i].text[depth];
@@ -1075,10 +1090,10 @@ build_trie(struct compiler *c, struct trie *trie, const struct key *keys, size_t
 }
 
 static pyaudit_le32
-put_trie(struct compiler *c, struct key *keys, size_t n)
+put_trie(struct compiler *c, struct key *keys, size_t n, bool backward)
 {
 	struct pyaudit_trie head;
-	struct trie trie = {NULL, 0, 0};
+	struct trie trie = {NULL, 0, 0, backward};
 
 	if (n == 0)
 		return pyaudit_le32_of(0);
@@ -1420,6 +1435,12 @@ out:
 static struct pyaudit_index
 put_index(struct compiler *c, unsigned field, struct index_plan *plan)
 {
+	static const uint8_t parts[N_KEY_GROUPS] = {
+		[KEYS_FORWARD] = PYAUDIT_INDEX_FORWARD,	  [KEYS_BACKWARD] = PYAUDIT_INDEX_BACKWARD,
+		[KEYS_ADDRESS] = PYAUDIT_INDEX_ADDRESS,	  [KEYS_GRAM4] = PYAUDIT_INDEX_GRAMS << 0,
+		[KEYS_GRAM2] = PYAUDIT_INDEX_GRAMS << 1,  [KEYS_GRAM1] = PYAUDIT_INDEX_GRAMS << 2,
+		[KEYS_ANY] = PYAUDIT_INDEX_ANY,		  [KEYS_PATHS] = PYAUDIT_INDEX_PATHS,
+	};
 	struct pyaudit_index index = {.field = (uint8_t)field};
 
 	for (unsigned i = KEYS_GRAM4; i < N_KEY_GROUPS; i++)
@@ -1427,13 +1448,16 @@ put_index(struct compiler *c, unsigned field, struct index_plan *plan)
 			qsort(plan->keys[i], plan->n[i], sizeof(struct key), compare_keys);
 	index.any = put_rules(c, plan->keys[KEYS_ANY], plan->n[KEYS_ANY]);
 	index.paths = put_rules(c, plan->keys[KEYS_PATHS], plan->n[KEYS_PATHS]);
-	index.forward = put_trie(c, plan->keys[KEYS_FORWARD], plan->n[KEYS_FORWARD]);
-	index.backward = put_trie(c, plan->keys[KEYS_BACKWARD], plan->n[KEYS_BACKWARD]);
-	index.address = put_trie(c, plan->keys[KEYS_ADDRESS], plan->n[KEYS_ADDRESS]);
+	index.forward = put_trie(c, plan->keys[KEYS_FORWARD], plan->n[KEYS_FORWARD], false);
+	index.backward = put_trie(c, plan->keys[KEYS_BACKWARD], plan->n[KEYS_BACKWARD], true);
+	index.address = put_trie(c, plan->keys[KEYS_ADDRESS], plan->n[KEYS_ADDRESS], false);
 	for (unsigned i = 0; i < 3; i++)
 		if (plan->n[KEYS_GRAM4 + i] > 0)
 			index.grams[i] = put_grams(c, plan->keys[KEYS_GRAM4 + i],
 						   plan->n[KEYS_GRAM4 + i], 4u >> i);
+	for (unsigned i = 0; i < N_KEY_GROUPS; i++)
+		if (plan->n[i] > 0)
+			index.parts |= parts[i];
 	put_numbers(c, plan, &index);
 	return index;
 }

@@ -1449,8 +1449,10 @@ pattern_literals(const struct pattern *pattern, struct pattern_literals *ret)
 			best = first_of(&known);
 		}
 	}
-	if (ret->place != PATTERN_WHOLE && texts_worth(best) == 0)
+	if (ret->place != PATTERN_WHOLE && texts_worth(best) == 0) {
+		ret->place = PATTERN_WITHIN;
 		return;
+	}
 	ret->n = best->n;
 	memcpy(ret->len, best->len, sizeof(ret->len));
 	memcpy(ret->text, best->text, sizeof(ret->text));

@@ -161,9 +161,20 @@ struct pyaudit_program_rule {
 };
 static_assert(sizeof(struct pyaudit_program_rule) == 8, "program rule size");
 
+/* Which parts of an index there are. */
+enum pyaudit_index_parts {
+	PYAUDIT_INDEX_ANY = 1 << 0,
+	PYAUDIT_INDEX_PATHS = 1 << 1,
+	PYAUDIT_INDEX_FORWARD = 1 << 2,
+	PYAUDIT_INDEX_BACKWARD = 1 << 3,
+	PYAUDIT_INDEX_ADDRESS = 1 << 4,
+	PYAUDIT_INDEX_GRAMS = 1 << 5, /* three bits */
+};
+
 struct pyaudit_index {
 	uint8_t field;
-	uint8_t reserved[3];
+	uint8_t parts;
+	pyaudit_le16 reserved;
 	struct pyaudit_list any;   /* wherever the field has a value */
 	struct pyaudit_list paths; /* those that ask `under`: a path not normal concerns them */
 	pyaudit_le32 forward;	   /* trie over the text from its start */
@@ -185,13 +196,15 @@ struct pyaudit_trie {
 	pyaudit_le32 nodes, n_nodes;
 };
 
+#define PYAUDIT_LABEL_MAX 8
+
 struct pyaudit_trie_node {
-	pyaudit_le32 label; /* bytes to walk over, after the one that led here */
-	pyaudit_le16 label_len;
-	uint8_t low;		 /* byte of the first child */
-	uint8_t reserved;
-	pyaudit_le32 children;	 /* le32 node numbers, 0: none; of bytes low, low + 1, ... */
-	pyaudit_le32 n_children;
+	pyaudit_le64 label; /* bytes to walk over, after the one that led here, as they stand in
+			       the text: the first is the lowest; the rest is zero */
+	uint8_t label_len;
+	uint8_t low; /* byte of the first child */
+	pyaudit_le16 n_children;
+	pyaudit_le32 children;	  /* le32 node numbers, 0: none; of bytes low, low + 1, ... */
 	struct pyaudit_list here; /* the text has come as far as here */
 	struct pyaudit_list end;  /* and ends here */
 };
@@ -225,6 +238,18 @@ struct pyaudit_gram_literal {
 static_assert(sizeof(struct pyaudit_gram_literal) == 16, "literal size");
 
 /* Hashes that compiler and evaluator must agree on. */
+
+static inline uint16_t
+pyaudit_load16(const void *p)
+{
+	uint16_t v;
+
+	__builtin_memcpy(&v, p, 2);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	v = __builtin_bswap16(v);
+#endif
+	return v;
+}
 
 static inline uint32_t
 pyaudit_load32(const void *p)

@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
 # Each name N is tests/unit/test_N.c, linked with reference.c and pyauditd_core.
-set(PYAUDIT_UNIT_POLICY verdict)
+set(PYAUDIT_UNIT_POLICY pattern compile verdict filter)
