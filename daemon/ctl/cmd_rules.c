@@ -341,6 +341,7 @@ list(struct request *request)
 	const struct rule_set *set = request->set;
 	CLEANUP(buf_fini) struct buf out;
 	struct json json;
+	unsigned width;
 
 	buf_init(&out);
 	if (set == NULL) {
@@ -355,8 +356,9 @@ list(struct request *request)
 		json_array_end(&json);
 		return print_json(&out, exit_code(request));
 	}
+	width = id_width(set);
 	for (size_t i = 0; i < set->n_rules; i++)
-		print_rule(&set->rules[i], id_width(set));
+		print_rule(&set->rules[i], width);
 	return exit_code(request);
 }
 

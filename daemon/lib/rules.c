@@ -25,6 +25,7 @@
 
 #define LISTS_MAX 4096
 #define MACROS_MAX 4096
+#define NAME_SLOTS 8192 /* a power of two, twice the above */
 #define NAME_MAX_LEN 64
 #define FILES_MAX 4096
 #define TITLE_MAX 200
@@ -68,6 +69,7 @@ struct loader {
 	size_t n_lists, lists_size;
 	struct macro *macros;
 	size_t n_macros, macros_size;
+	uint16_t list_slots[NAME_SLOTS], macro_slots[NAME_SLOTS]; /* index + 1, by hash of name */
 	struct expr_names names;
 	unsigned macro_depth;
 	const struct jsonc **objects; /* of the set's rules, by number */
@@ -395,17 +397,38 @@ is_named(const char *name, const char *wanted, size_t len)
 	return strlen(name) == len && memcmp(name, wanted, len) == 0;
 }
 
-/* The nearest list of that name; of equally near ones the one read last. */
+/* FNV-1a. */
+static unsigned
+first_slot(const char *name, size_t len)
+{
+	uint32_t hash = 2166136261u;
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ (unsigned char)name[i]) * 16777619u;
+	return hash % NAME_SLOTS;
+}
+
+static unsigned
+next_slot(unsigned slot)
+{
+	return (slot + 1) % NAME_SLOTS;
+}
+
+/* The nearest list of that name; of equally near ones the one read last, which is the last one in
+ * the slots too. Half of them are free at least, so that each search ends. */
 static struct list *
 find_list(struct loader *ld, const char *name, size_t len)
 {
 	struct list *found = NULL;
 
-	for (size_t i = 0; i < ld->n_lists; i++)
-		if (is_named(ld->lists[i].list.name, name, len) &&
-		    (found == NULL || nearness(ld->file, ld->lists[i].file) >=
-					      nearness(ld->file, found->file)))
-			found = &ld->lists[i];
+	for (unsigned i = first_slot(name, len); ld->list_slots[i] != 0; i = next_slot(i)) {
+		struct list *list = &ld->lists[ld->list_slots[i] - 1];
+
+		if (is_named(list->list.name, name, len) &&
+		    (found == NULL ||
+		     nearness(ld->file, list->file) >= nearness(ld->file, found->file)))
+			found = list;
+	}
 	return found;
 }
 
@@ -414,12 +437,25 @@ find_macro(struct loader *ld, const char *name, size_t len)
 {
 	struct macro *found = NULL;
 
-	for (size_t i = 0; i < ld->n_macros; i++)
-		if (is_named(ld->macros[i].name, name, len) &&
-		    (found == NULL || nearness(ld->file, ld->macros[i].file) >=
-					      nearness(ld->file, found->file)))
-			found = &ld->macros[i];
+	for (unsigned i = first_slot(name, len); ld->macro_slots[i] != 0; i = next_slot(i)) {
+		struct macro *macro = &ld->macros[ld->macro_slots[i] - 1];
+
+		if (is_named(macro->name, name, len) &&
+		    (found == NULL ||
+		     nearness(ld->file, macro->file) >= nearness(ld->file, found->file)))
+			found = macro;
+	}
 	return found;
+}
+
+static void
+enter_name(uint16_t slots[NAME_SLOTS], const char *name, size_t len, size_t index)
+{
+	unsigned slot = first_slot(name, len);
+
+	while (slots[slot] != 0)
+		slot = next_slot(slot);
+	slots[slot] = (uint16_t)(index + 1);
 }
 
 /* Names of lists and macros must not be taken for anything else in a condition. */
@@ -466,6 +502,7 @@ read_list(struct loader *ld, const struct jsonc *member)
 	list = grow(ld, &ld->lists, &ld->n_lists, &ld->lists_size, sizeof(*list));
 	if (list == NULL)
 		return;
+	enter_name(ld->list_slots, member->name, member->name_len, ld->n_lists - 1);
 	list->list.name = member->name; /* lives as long as the document: until all is read */
 	list->file = ld->file;
 	list->line = member->name_line;
@@ -519,6 +556,7 @@ read_macro(struct loader *ld, const struct jsonc *member)
 	macro = grow(ld, &ld->macros, &ld->n_macros, &ld->macros_size, sizeof(*macro));
 	if (macro == NULL)
 		return;
+	enter_name(ld->macro_slots, member->name, member->name_len, ld->n_macros - 1);
 	macro->name = member->name;
 	macro->file = ld->file;
 	macro->when = member;

@@ -273,6 +273,8 @@ a_later_directory_replaces_files_by_name(void **state)
 {
 	static const char *const paths[] = {PYAUDIT_FIXTURES "/rules/base/",
 					    PYAUDIT_FIXTURES "/rules/local"};
+	static const char *const near[] = {PYAUDIT_FIXTURES "/rules/local",
+					   PYAUDIT_FIXTURES "/rules/near"};
 	struct rule_set *set = NULL;
 	struct diag diag;
 
@@ -288,6 +290,13 @@ a_later_directory_replaces_files_by_name(void **state)
 	assert_int_equal(find(set, "across")->when->n_values, 2);
 	assert_true(find(set, "across")->observe);
 	assert_false(find(set, "enforced")->observe);
+	rules_free(set);
+
+	/* The nearest list of a name counts: each directory goes on with its own. */
+	set = NULL;
+	assert_int_equal(rules_load(&set, near, 2, &diag), 0);
+	assert_int_equal(find(set, "with-its-own")->when->n_values, 3);
+	assert_int_equal(find(set, "with-the-other")->when->n_values, 2);
 	rules_free(set);
 
 	/* Alone, the names of the other file are missing. */
