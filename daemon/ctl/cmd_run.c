@@ -483,10 +483,31 @@ set_environment(const struct run *run)
 	return failed ? -ENOMEM : 0;
 }
 
+/* Whether PATH has a file of that name. execvp says "permission denied" also when it could merely
+ * not look into some directory. */
+static bool
+is_in_path(const char *name)
+{
+	const char *path = getenv("PATH");
+	CLEANUP(freep) char *copy = strdup(path == NULL ? "/bin:/usr/bin" : path);
+	char *rest = copy, *directory;
+
+	while (rest != NULL && (directory = strsep(&rest, ":")) != NULL) {
+		char file[PATH_MAX];
+		int n = snprintf(file, sizeof(file), "%s/%s",
+				 directory[0] == '\0' ? "." : directory, name);
+
+		if (n > 0 && (size_t)n < sizeof(file) && access(file, F_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int
 explain_exec(const char *name, int error)
 {
-	if (error == ENOENT && strchr(name, '/') == NULL) {
+	if ((error == ENOENT || error == EACCES) && strchr(name, '/') == NULL &&
+	    !is_in_path(name)) {
 		ctl_error("%s: command not found", name);
 		return CTL_RUN_NOT_FOUND;
 	}

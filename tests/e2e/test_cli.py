@@ -49,7 +49,7 @@ def parent():
     os.read(int(option("--parent-fd")), 1)
     if "gone" in plan:
         open(plan["gone"], "w").close()
-    os._exit(0)
+    os._exit(plan.get("last", 0))
 threading.Thread(target=parent, daemon=True).start()
 tails, asked, shown = [], threading.Event(), threading.Event()
 def send(connection, *lines):
@@ -330,6 +330,10 @@ def test_long_temporary_directory(tree):
 def test_command_not_found(tree):
     done = tree.run("run", "no-such-command-here")
     assert done.code == 127 and done.err == "pyauditctl: no-such-command-here: command not found\n", done
+    closed = tree.folder / "closed"  # a folder in PATH that may not be searched is no reason
+    closed.mkdir(mode=0)
+    done = tree.run("run", "no-such-command-here", env={"PATH": "%s:/usr/bin:/bin" % closed})
+    assert done.code == 127, done
     done = tree.run("run", "./no-such-file")
     assert done.code == 127 and done.err == "pyauditctl: ./no-such-file: no such file\n", done
 
@@ -891,6 +895,66 @@ def test_tail_ends_with_its_reader(tmp_path, server):
     assert process.wait(10 * PATIENCE) == 0
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+# run with the real daemon
+
+NO_EXEC = {"version": 1, "rules": [{"id": "no-exec", "title": "No programs", "on": ["@exec"], "action": "block",
+                                    "severity": "critical"}]}
+
+
+@pytest.fixture
+def no_exec(tmp_path):
+    path = tmp_path / "no-exec.json"
+    path.write_text(json.dumps(NO_EXEC))
+    return str(path)
+
+
+def test_run_shows_what_happens(no_exec, tmp_path):
+    done = ctl("run", "--rules", no_exec, PYTHON, "-I", "-c", "import os; os.system('id')", TMPDIR=tmp_path)
+    assert done.code == 1 and done.out == "" and "PermissionError: [Errno 1] pyauditd: rule 'no-exec' denied" in done.err, done
+    assert re.search(r"^\S+ start /usr/bin/python3 -I -c import os; os.system\('id'\) \[python\S+ \d+\]$", done.err, re.M), done
+    assert re.search(r'^\S+ BLOCK critical no-exec os.system\("id"\) at <string>:1 <module> \[python\S+ \d+\]$', done.err, re.M)
+    assert done.err.endswith("pyaudit: 1 event, 1 alert, 1 denied, 0 lost, 1 process\n"), done
+    assert not [name for name in os.listdir(str(tmp_path)) if name.startswith("pyaudit-")]
+
+
+def test_observe_says_so(no_exec):
+    done = ctl("run", "--observe", "--rules", no_exec, PYTHON, "-I", "-c", "import os; os.system('echo ran')")
+    assert (done.code, done.out) == (0, "ran\n") and "(observed only: would have been blocked)" in done.err, done
+    assert "1 alert, 0 denied" in done.err, done
+
+
+def test_nested(no_exec):
+    code = "import os\ntry: os.system('echo ran')\nexcept PermissionError: print('denied')"
+    inner = [CTL, "run", "--quiet", "--no-default-rules", "--rules", no_exec, PYTHON, "-I", "-c", code]
+    done = ctl("run", "--no-default-rules", PYTHON, "-I", "-c", "import subprocess, sys; sys.exit(subprocess.call(%r))"
+               % [str(word) for word in inner])
+    assert (done.code, done.out) == (0, "denied\n") and "subprocess.Popen(" in done.err, done
+
+
+def test_commands_inside_find_the_private_daemon(no_exec):
+    script = '"$0" status && "$0" reload && exec %s -I -c "import os; print(os.environ[\'PYAUDIT_DIR\'])"' % PYTHON
+    done = ctl("run", "--quiet", "--rules", no_exec, "sh", "-c", script, CTL)
+    assert done.code == 0 and done.err == "", done
+    assert "no-exec.json\n" in done.out and "are in force\n" in done.out, done
+
+
+def test_settings_of_private_daemons_are_their_own(no_exec):
+    """Two at a time, each with its own rules."""
+    code = "import os, time\ntime.sleep(0.5)\ntry: print(os.system('true'))\nexcept PermissionError: print('denied')"
+    both = [subprocess.Popen([str(CTL), "run", "--quiet", "--no-default-rules"] + rules + [PYTHON, "-I", "-c", code],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_env())
+            for rules in ([], ["--rules", no_exec])]
+    assert [outcome(one).out for one in both] == ["0\n", "denied\n"]
+
+
+def test_mistakes_in_real_rules(tmp_path):
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"version": 1, "rules": [\n {"id": "x", "title": "x", "on": ["@exce"], "action": "blok"}\n]}')
+    done = ctl("run", "--rules", bad, "touch", tmp_path / "ran")
+    assert done.code == 2 and not (tmp_path / "ran").exists(), done
+    assert "bad.json:2:" in done.err and "@exec" in done.err and "block" in done.err, done
 
 
 # Completion
