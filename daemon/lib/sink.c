@@ -30,9 +30,9 @@ struct sink {
 	pthread_t thread;
 
 	pthread_mutex_t lock; /* everything below but `back`, which is the thread's */
-	pthread_cond_t wake;
+	pthread_cond_t wake, ending;
 	struct half front;
-	bool waiting, stopping;
+	bool waiting, stopping, ended;
 	struct timespec deadline; /* when stopping; CLOCK_MONOTONIC */
 	uint64_t n_pushed, n_done; /* items */
 	uint64_t lost;             /* by weight, not taken yet */
@@ -183,6 +183,8 @@ sink_thread(void *data)
 		    write(sink->notify_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 			log_error(sink->log, "eventfd: %s", strerror(errno));
 	}
+	sink->ended = true;
+	(void)pthread_cond_signal(&sink->ending);
 	(void)pthread_mutex_unlock(&sink->lock);
 	return NULL;
 }
@@ -193,6 +195,7 @@ sink_destroy(struct sink *sink)
 	if (sink->ops->close != NULL)
 		sink->ops->close(sink->data);
 	(void)pthread_cond_destroy(&sink->wake);
+	(void)pthread_cond_destroy(&sink->ending);
 	(void)pthread_mutex_destroy(&sink->lock);
 	free(sink->front.bytes);
 	free(sink->back.bytes);
@@ -220,6 +223,7 @@ sink_new(struct sink **ret, const struct sink_ops *ops, void *data, size_t queue
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&sink->wake, &attr);
+	(void)pthread_cond_init(&sink->ending, &attr);
 	(void)pthread_condattr_destroy(&attr);
 	r = sink->front.bytes == NULL || sink->back.bytes == NULL
 		    ? ENOMEM
@@ -238,9 +242,9 @@ sink_new(struct sink **ret, const struct sink_ops *ops, void *data, size_t queue
 void
 sink_free(struct sink *sink, unsigned timeout_ms)
 {
-	struct timespec grace;
+	struct timespec grace = after_ms(timeout_ms + 1000);
 	uint64_t lost;
-	int r;
+	bool ended;
 
 	if (sink == NULL)
 		return;
@@ -248,15 +252,17 @@ sink_free(struct sink *sink, unsigned timeout_ms)
 	sink->stopping = true;
 	sink->deadline = after_ms(timeout_ms);
 	(void)pthread_cond_signal(&sink->wake);
+	while (!sink->ended &&
+	       pthread_cond_timedwait(&sink->ending, &sink->lock, &grace) != ETIMEDOUT)
+		;
+	ended = sink->ended;
+	lost = sink->lost;
 	(void)pthread_mutex_unlock(&sink->lock);
-
-	grace = after_ms(timeout_ms + 1000);
-	r = pthread_clockjoin_np(sink->thread, NULL, CLOCK_MONOTONIC, &grace);
-	if (r != 0) { /* stuck in a write; it ends with us */
+	if (!ended) { /* stuck in a write; it ends with us */
 		log_error(sink->log, "%s: does not end, left behind", sink->ops->name);
 		return;
 	}
-	lost = sink->lost;
+	(void)pthread_join(sink->thread, NULL);
 	if (lost > 0)
 		log_error(sink->log, "%s: %llu events were not written", sink->ops->name,
 			  (unsigned long long)lost);

@@ -21,7 +21,25 @@
 #include <unistd.h>
 
 #include "drain.h"
-#include "ring.h"
+
+/* A producer that was overtaken by a whole lap tries its claim on a word that is payload by now,
+ * and fails, as ring.h explains. ThreadSanitizer cannot know that this is meant; with payload
+ * stored by atomic words it has nothing to say. Records here are rounded up, so may be their copy. */
+static void
+copy_words(void *to, const void *from, size_t size)
+{
+	_Atomic uint64_t *out = to;
+
+	for (size_t i = 0; i < size; i += 8) {
+		uint64_t word = 0;
+
+		memcpy(&word, (const char *)from + i, size - i < 8 ? size - i : 8);
+		atomic_store_explicit(&out[i / 8], word, memory_order_relaxed);
+	}
+}
+#define memcpy(to, from, size) copy_words(to, from, size)
+#include "../../agent/ring.c"
+#undef memcpy
 
 #define N_THREADS 4
 #define N_RECORDS 60000u /* of each */
@@ -72,6 +90,19 @@ drain_new(struct drain *drain, const struct ring *ring)
 	const char *why;
 
 	assert_int_equal(drain_open(drain, ring->fd, &why), 0);
+}
+
+/* Puts the consumer onto the producers' own mapping: ThreadSanitizer knows one address only. The
+ * drain is then not closed. */
+static void
+share_mapping(struct drain *drain, const struct ring *ring)
+{
+	drain_close(drain);
+	drain_new(drain, ring);
+	(void)munmap(drain->ring, drain->map_size);
+	drain->ring = ring->map;
+	for (unsigned i = 0; i < PYAUDIT_N_LANES; i++)
+		drain->lane[i].base = (uint8_t *)ring->map + ring->map->lane_offset[i];
 }
 
 static bool
@@ -207,6 +238,7 @@ delivered_and_lost_add_up_under_threads(void **state)
 
 	(void)state;
 	drain_new(&drain, &ring);
+	share_mapping(&drain, &ring);
 	for (uint32_t i = 0; i < N_THREADS; i++) {
 		producers[i] = (struct producer){.ring = &ring, .thread = i};
 		assert_int_equal(pthread_create(&threads[i], NULL, produce, &producers[i]), 0);
@@ -227,7 +259,6 @@ delivered_and_lost_add_up_under_threads(void **state)
 	assert_int_equal(got.n_records[PYAUDIT_LANE_ORDINARY], n_pushed);
 	assert_int_equal(n_pushed + n_lost, N_THREADS * N_RECORDS);
 	assert_false(drain_pending(&drain));
-	drain_close(&drain);
 	ring_free(&ring);
 }
 
