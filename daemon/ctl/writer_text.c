@@ -7,8 +7,8 @@
  *
  * Nearly all of an event is text that the monitored program chose. On a terminal such text could
  * move the cursor, rewrite earlier lines, turn the direction of writing or hide, so whatever is not
- * a visible character is shown as its number: \x1b a byte, \u202e a character. In an ordinary
- * event the arguments are cut where a terminal's line ends; alerts are shown whole.
+ * a visible character is shown as its number: \x1b a byte, \u202e a character. On a terminal an
+ * ordinary event is cut to one line of it; alerts are shown whole.
  */
 #include <assert.h>
 #include <cjson/cJSON.h>
@@ -31,7 +31,7 @@
 #include "writer.h"
 
 #define VALUE_DEPTH_MAX 8
-#define ARGS_WIDTH_MIN 24 /* arguments are not cut shorter, even if the line then wraps */
+#define ARGS_WIDTH_MIN 32 /* arguments are not cut shorter, even if the line then wraps */
 
 struct text {
 	struct buf buf;
@@ -357,9 +357,23 @@ add_process(struct text *text, const cJSON *event)
 	add(text, "]");
 }
 
-static void
-add_caller(struct text *text, const cJSON *event)
+/* The end of a path, from a slash on, that has at most @max bytes, or its last component. */
+static const char *
+path_end(const char *path, size_t max)
 {
+	size_t len = strlen(path);
+	const char *slash = len > max ? strchr(path + (len - max), '/') : NULL;
+
+	if (len <= max)
+		return path;
+	return slash != NULL && slash[1] != '\0' ? slash : base_name(path);
+}
+
+/* @columns of the terminal, a long path then loses its beginning; 0: it is shown whole. */
+static void
+add_caller(struct text *text, const cJSON *event, unsigned columns)
+{
+	size_t max = columns < 80 ? 20 : columns / 4;
 	const cJSON *caller = cJSON_GetObjectItemCaseSensitive(event, "caller");
 	const cJSON *line = cJSON_GetObjectItemCaseSensitive(caller, "line");
 	const char *file = get_string(caller, "file");
@@ -368,6 +382,10 @@ add_caller(struct text *text, const cJSON *event)
 	if (file == NULL)
 		return;
 	add(text, " at ");
+	if (columns != 0 && path_end(file, max) != file) {
+		add(text, "...");
+		file = path_end(file, max);
+	}
 	add_foreign(text, file, 0);
 	if (cJSON_IsNumber(line)) {
 		add(text, ":");
@@ -452,7 +470,7 @@ render_alert(struct text *text, const struct ctl_palette *palette, const cJSON *
 	add_rules(text, event);
 	add_colour(text, palette->reset);
 	add_act(text, event);
-	add_caller(text, event);
+	add_caller(text, event, 0);
 	add_process(text, event);
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(event, "observed")))
 		add(text, " (observed only: would have been blocked)");
@@ -501,7 +519,7 @@ render_event(struct text *text, const cJSON *event, unsigned columns)
 
 	add(text, "event ");
 	add_act(&act, event);
-	add_caller(&tail, event);
+	add_caller(&tail, event, columns);
 	add_process(&tail, event);
 	add_cut(text, &act, left_over(columns, text, &tail));
 	add_text(text, &tail);

@@ -552,7 +552,8 @@ def test_stop_and_go_on_under_a_shell(tree):
 
 def test_colours_and_width_on_a_terminal_only(tree):
     long = dict(EVENT, args=["x" * 300])
-    plan = {"events": [long, dict(ALERT, args=["y" * 300])]}
+    deep = dict(EVENT, caller={"file": "/usr/lib/python3/dist-packages/very/deep/down/module.py", "line": 3, "function": "f"})
+    plan = {"events": [long, deep, dict(ALERT, args=["y" * 300])]}
     words = [str(tree.ctl), "run", "--", "sleep", "0.3"]
     terminal = Terminal(words, tree.env(plan, TERM="xterm", TZ="UTC"), (24, 100))
     terminal.end()
@@ -560,6 +561,7 @@ def test_colours_and_width_on_a_terminal_only(tree):
     assert "\x1b[31m" in terminal.text, terminal.text
     assert [line for line in lines if line.startswith("14:02:11.123 event os.listdir(\"xxx") and "..." in line
             and line.endswith("at /srv/app.py:12 main [app.py 4711]") and len(line) <= 100], lines
+    assert [line for line in lines if line.endswith("at .../very/deep/down/module.py:3 f [app.py 4711]")], lines
     assert "y" * 300 in terminal.text, "an alert is not cut"
     terminal = Terminal(words, tree.env(plan, TERM="xterm", NO_COLOR="1"))
     terminal.end()
