@@ -37,7 +37,8 @@ static const char check_help[] =
 	"  pyauditctl rules check /etc/pyaudit/rules.d\n"
 	"  pyauditctl rules check --json mine.json | jq -r '.diagnostics[].message'\n"
 	"\n"
-	"Exit status: 0 no mistakes, 1 mistakes, 2 a path cannot be read or mistake on the command\n"
+	"Exit status: 0 no mistakes, 1 mistakes, 2 a path cannot be read or mistake on the "
+	"command\n"
 	"line.\n";
 
 static const char test_help[] =
@@ -52,7 +53,8 @@ static const char test_help[] =
 	"Examples:\n"
 	"  pyauditctl rules test /usr/share/pyaudit/rules.d /etc/pyaudit/rules.d\n"
 	"\n"
-	"Exit status: 0 all tests passed, 1 a test failed or there are mistakes, 2 a path cannot be\n"
+	"Exit status: 0 all tests passed, 1 a test failed or there are mistakes, 2 a path cannot "
+	"be\n"
 	"read or mistake on the command line.\n";
 
 static const char list_help[] =
@@ -194,7 +196,7 @@ print_test_table(const struct ruletest *tests)
 
 	for (size_t i = 0; i < tests->n_rules; i++) {
 		const struct ruletest_rule *result = &tests->rules[i];
-		const char *word = result->n_failed > 0        ? "FAIL"
+		const char *word = result->n_failed > 0		? "FAIL"
 				   : result->rule->n_tests == 0 ? "none"
 								: "ok";
 

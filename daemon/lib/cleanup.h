@@ -14,20 +14,20 @@
 
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
 
-#define TAKE_PTR(ptr)                     \
-	__extension__({                   \
-		__typeof__(ptr) *p_ = &(ptr); \
-		__typeof__(ptr) v_ = *p_; \
-		*p_ = NULL;               \
-		v_;                       \
+#define TAKE_PTR(ptr)                                                                              \
+	__extension__({                                                                            \
+		__typeof__(ptr) *p_ = &(ptr);                                                      \
+		__typeof__(ptr) v_ = *p_;                                                          \
+		*p_ = NULL;                                                                        \
+		v_;                                                                                \
 	})
 
-#define TAKE_FD(fd)           \
-	__extension__({       \
-		int *p_ = &(fd); \
-		int v_ = *p_; \
-		*p_ = -1;     \
-		v_;           \
+#define TAKE_FD(fd)                                                                                \
+	__extension__({                                                                            \
+		int *p_ = &(fd);                                                                   \
+		int v_ = *p_;                                                                      \
+		*p_ = -1;                                                                          \
+		v_;                                                                                \
 	})
 
 /* For any pointer to memory of malloc: CLEANUP(freep) char *text. */

@@ -30,8 +30,8 @@ diag_fini(struct diag *diag)
 }
 
 void
-diag_add(struct diag *diag, enum diag_level level, const char *file, unsigned line,
-	 unsigned column, const char *format, ...)
+diag_add(struct diag *diag, enum diag_level level, const char *file, unsigned line, unsigned column,
+	 const char *format, ...)
 {
 	CLEANUP(freep) char *message = NULL;
 	CLEANUP(freep) char *name = NULL;

@@ -223,7 +223,8 @@ edit_distance(const char *a, size_t n_a, const char *b, size_t n_b)
 	for (size_t i = 1; i <= n_a; i++) {
 		row[0] = (unsigned)i;
 		for (size_t j = 1; j <= n_b; j++) {
-			int x = tolower((unsigned char)a[i - 1]), y = tolower((unsigned char)b[j - 1]);
+			int x = tolower((unsigned char)a[i - 1]),
+			    y = tolower((unsigned char)b[j - 1]);
 			unsigned d = above[j - 1] + (x != y);
 
 			if (above[j] + 1 < d)
@@ -512,7 +513,7 @@ lex_symbol(struct parser *ps)
 	static const struct {
 		const char *wrong, *right;
 	} hints[] = {
-		{"==", "="}, {"&&", "and"}, {"||", "or"},   {"=~", "matches"},
+		{"==", "="},  {"&&", "and"},	     {"||", "or"}, {"=~", "matches"},
 		{"<>", "!="}, {"!~", "not matches"}, {"=<", "<="}, {"=>", ">="},
 	};
 	size_t left = (size_t)(ps->end - ps->p);
@@ -610,12 +611,12 @@ token_text(const struct parser *ps, char buf[WORD_MAX + 8])
 
 /* ---- operators ---- */
 
-struct operator {
+struct operation {
 	const char *name;
 	enum expr_cmp cmp;
-	uint8_t types;  /* bits of enum pyaudit_field_type it applies to */
-	bool is_word;   /* may have `not` in front */
-	bool plural;    /* takes several values */
+	uint8_t types; /* bits of enum pyaudit_field_type it applies to */
+	bool is_word;  /* may have `not` in front */
+	bool plural;   /* takes several values */
 	bool negate;
 };
 
@@ -624,7 +625,7 @@ struct operator {
 #define T_ORDER (T(INT) | T(SEV))
 #define T_ANY (T_TEXT | T_ORDER | T(BOOL) | T(IP))
 
-static const struct operator operators[] = {
+static const struct operation operators[] = {
 	{"=", CMP_EQ, T_ANY, false, false, false},
 	{"!=", CMP_EQ, T_ANY, false, false, true},
 	{"<", CMP_LT, T_ORDER, false, false, false},
@@ -656,7 +657,7 @@ expr_is_keyword(const char *name, size_t len)
 	return false;
 }
 
-static const struct operator *
+static const struct operation *
 current_operator(const struct parser *ps)
 {
 	if (ps->token != TOK_WORD && ps->token != TOK_SYMBOL)
@@ -694,9 +695,9 @@ static const char *
 type_phrase(unsigned type)
 {
 	static const char *const phrases[] = {
-		[PYAUDIT_TYPE_STR] = "a text",	    [PYAUDIT_TYPE_INT] = "a number",
+		[PYAUDIT_TYPE_STR] = "a text",	       [PYAUDIT_TYPE_INT] = "a number",
 		[PYAUDIT_TYPE_BOOL] = "true or false", [PYAUDIT_TYPE_LIST] = "a list of texts",
-		[PYAUDIT_TYPE_SEV] = "a severity",  [PYAUDIT_TYPE_IP] = "an address",
+		[PYAUDIT_TYPE_SEV] = "a severity",     [PYAUDIT_TYPE_IP] = "an address",
 	};
 
 	return phrases[type];
@@ -906,8 +907,7 @@ check_pattern(struct parser *ps, enum pattern_kind kind, const struct expr_value
 
 /* Checks one value against field and operator, and brings it into the form compilers expect. */
 static int
-check_value(struct parser *ps, unsigned field, const struct operator *op,
-	    struct expr_value *value)
+check_value(struct parser *ps, unsigned field, const struct operation *op, struct expr_value *value)
 {
 	unsigned type = field_type(field);
 	const char *name = field_name(field);
@@ -944,15 +944,14 @@ check_value(struct parser *ps, unsigned field, const struct operator *op,
 			value->is_int = false; /* arguments that are integers are seen as text */
 			return 0;
 		}
-		mistake_at(ps, value->line, value->column, "%s is %s: put the value in quotes", name,
-			   type_phrase(type));
+		mistake_at(ps, value->line, value->column, "%s is %s: put the value in quotes",
+			   name, type_phrase(type));
 		return RULES_E_INVALID;
 	}
 	if (type == PYAUDIT_TYPE_IP)
 		return check_address(ps, value, op->cmp == CMP_EQ);
 	if (op->cmp == CMP_EQ)
-		return check_choice(ps, field, value->text, value->len, value->line,
-				    value->column);
+		return check_choice(ps, field, value->text, value->len, value->line, value->column);
 	if (value->len == 0 && op->cmp != CMP_GLOB && op->cmp != CMP_MATCHES) {
 		mistake_at(ps, value->line, value->column, "'%s' with an empty text always holds",
 			   op->name);
@@ -1028,7 +1027,7 @@ takes_bare_words(const struct parser *ps, unsigned field)
 
 /* One literal; the token is at it. */
 static int
-parse_literal(struct parser *ps, unsigned field, const struct operator *op, struct expr *test,
+parse_literal(struct parser *ps, unsigned field, const struct operation *op, struct expr *test,
 	      size_t *size)
 {
 	struct expr_value *value;
@@ -1093,11 +1092,12 @@ parse_literal(struct parser *ps, unsigned field, const struct operator *op, stru
 }
 
 static int
-parse_list_reference(struct parser *ps, unsigned field, const struct operator *op,
+parse_list_reference(struct parser *ps, unsigned field, const struct operation *op,
 		     struct expr *test, size_t *size)
 {
 	const struct expr_list *list =
-		ps->names->list != NULL ? ps->names->list(ps->names->data, ps->start, ps->len) : NULL;
+		ps->names->list != NULL ? ps->names->list(ps->names->data, ps->start, ps->len)
+					: NULL;
 
 	if (list == NULL) {
 		struct suggest suggest;
@@ -1109,9 +1109,8 @@ parse_list_reference(struct parser *ps, unsigned field, const struct operator *o
 				   (candidate = ps->names->list_at(ps->names->data, i)) != NULL;
 		     i++)
 			suggest_try(&suggest, candidate);
-		mistake(ps, "unknown list '%.*s'%s",
-			(int)(ps->len < WORD_MAX ? ps->len : WORD_MAX), ps->start,
-			suggest_text(&suggest, hint));
+		mistake(ps, "unknown list '%.*s'%s", (int)(ps->len < WORD_MAX ? ps->len : WORD_MAX),
+			ps->start, suggest_text(&suggest, hint));
 		next(ps);
 		return 0;
 	}
@@ -1124,7 +1123,7 @@ parse_list_reference(struct parser *ps, unsigned field, const struct operator *o
 			ps->no_memory = true;
 			return -ENOMEM;
 		}
-		/* What does not fit the field is a mistake of the place that brings them together. */
+		/* What does not fit the field is a mistake of the place that joins them. */
 		value->line = ps->line;
 		value->column = ps->column;
 		if (field != FIELD_UNKNOWN && check_value(ps, field, op, value) != 0)
@@ -1136,7 +1135,7 @@ parse_list_reference(struct parser *ps, unsigned field, const struct operator *o
 
 /* $list, or literals in brackets, or one literal where the operator takes that too. */
 static int
-parse_values(struct parser *ps, unsigned field, const struct operator *op, struct expr *test)
+parse_values(struct parser *ps, unsigned field, const struct operation *op, struct expr *test)
 {
 	bool is_in = strcmp(op->name, "in") == 0;
 	bool pattern = op->cmp == CMP_GLOB || op->cmp == CMP_MATCHES;
@@ -1233,8 +1232,8 @@ find_field(struct parser *ps)
 static void
 report_unknown_name(struct parser *ps, bool macros_too)
 {
-	bool is_name = memchr(ps->start, '.', ps->len) == NULL &&
-		       memchr(ps->start, '[', ps->len) == NULL;
+	bool is_name =
+		memchr(ps->start, '.', ps->len) == NULL && memchr(ps->start, '[', ps->len) == NULL;
 	struct suggest suggest;
 	const char *candidate;
 	char hint[128], buf[WORD_MAX + 8];
@@ -1248,9 +1247,9 @@ report_unknown_name(struct parser *ps, bool macros_too)
 		if (ps->names->filter || pyaudit_fields[i].scope != PYAUDIT_SCOPE_ALERT)
 			suggest_try(&suggest, pyaudit_fields[i].name);
 	suggest_try(&suggest, user_field);
-	for (size_t i = 0; macros_too && ps->names->macro_at != NULL &&
-			   ps->diag->n_errors < DIAG_MAX &&
-			   (candidate = ps->names->macro_at(ps->names->data, i)) != NULL;
+	for (size_t i = 0;
+	     macros_too && ps->names->macro_at != NULL && ps->diag->n_errors < DIAG_MAX &&
+	     (candidate = ps->names->macro_at(ps->names->data, i)) != NULL;
 	     i++)
 		suggest_try(&suggest, candidate);
 	/* The last component alone is what people remember: 'port' for net.port. */
@@ -1333,7 +1332,7 @@ parse_macro(struct parser *ps, const struct expr *macro, struct expr **ret)
 
 /* Says why an operator does not go with a field, and what does. */
 static void
-report_type(struct parser *ps, unsigned field, const struct operator *op)
+report_type(struct parser *ps, unsigned field, const struct operation *op)
 {
 	unsigned type = field_type(field);
 	const char *hint = "";
@@ -1351,7 +1350,7 @@ report_type(struct parser *ps, unsigned field, const struct operator *op)
 }
 
 static bool
-operator_applies(unsigned field, const struct operator *op)
+operator_applies(unsigned field, const struct operation *op)
 {
 	if (field == FIELD_USER)
 		return op->cmp == CMP_EQ;
@@ -1362,9 +1361,8 @@ operator_applies(unsigned field, const struct operator *op)
 static int
 parse_test(struct parser *ps, unsigned field, struct expr **ret)
 {
-	CLEANUP(expr_freep) struct expr *test =
-		new_node(ps, EXPR_TEST, ps->line, ps->column);
-	const struct operator *op;
+	CLEANUP(expr_freep) struct expr *test = new_node(ps, EXPR_TEST, ps->line, ps->column);
+	const struct operation *op;
 	char buf[WORD_MAX + 8];
 	bool negated = false;
 	int r;
@@ -1389,8 +1387,8 @@ parse_test(struct parser *ps, unsigned field, struct expr **ret)
 		if (test->values == NULL)
 			return -ENOMEM;
 		test->n_values = 1;
-		test->values[0] = (struct expr_value){.is_int = true, .number = 1,
-						      .line = test->line, .column = test->column};
+		test->values[0] = (struct expr_value){
+			.is_int = true, .number = 1, .line = test->line, .column = test->column};
 		*ret = TAKE_PTR(test);
 		return 0;
 	}
@@ -1429,8 +1427,8 @@ parse_test(struct parser *ps, unsigned field, struct expr **ret)
 	r = parse_values(ps, field, op, test);
 	if (r != 0)
 		return r;
-	if (field != FIELD_UNKNOWN && field != FIELD_USER &&
-	    field_type(field) == PYAUDIT_TYPE_IP && test->cmp == CMP_EQ)
+	if (field != FIELD_UNKNOWN && field != FIELD_USER && field_type(field) == PYAUDIT_TYPE_IP &&
+	    test->cmp == CMP_EQ)
 		test->cmp = CMP_CIDR; /* check_address made ranges of one: all spellings compare */
 	if (test->n_values == 0) {
 		/* An empty list: holds for nothing. */
@@ -1463,8 +1461,8 @@ parse_primary(struct parser *ps, struct expr **ret)
 			return r;
 		if (!is_symbol(ps, ")")) {
 			if (ps->token != TOK_WRONG)
-				mistake(ps, "expected ')' for the '(' in column %u, found %s", column,
-					token_text(ps, buf));
+				mistake(ps, "expected ')' for the '(' in column %u, found %s",
+					column, token_text(ps, buf));
 			expr_free(*ret);
 			*ret = NULL;
 			return RULES_E_INVALID;

@@ -41,7 +41,7 @@ struct expr_names {
 	/* Names for "did you mean": the i-th, or NULL. */
 	const char *(*list_at)(void *data, size_t i);
 	const char *(*macro_at)(void *data, size_t i);
-	bool filter;     /* fields of scope ALERT and bare words are allowed */
+	bool filter;	 /* fields of scope ALERT and bare words are allowed */
 	size_t n_values; /* made so far, up to EXPR_VALUES_MAX */
 };
 

@@ -28,8 +28,8 @@ struct parser {
 const char *
 jsonc_type_name(enum jsonc_type type)
 {
-	static const char *const names[] = {"null", "true or false", "a number",
-					    "a text", "an array", "an object"};
+	static const char *const names[] = {"null",   "true or false", "a number",
+					    "a text", "an array",      "an object"};
 
 	return names[type];
 }
@@ -281,8 +281,9 @@ parse_string(struct parser *ps, char **ret_text, size_t *ret_len)
 			n = decode_escape(ps->p, end, text + len, &n_out);
 			if (n == 0) {
 				if (ps->p[1] == 'u')
-					mistake_here(ps, "wrong \\u escape: four hexadecimal digits, "
-							 "no NUL, surrogates in pairs");
+					mistake_here(ps,
+						     "wrong \\u escape: four hexadecimal digits, "
+						     "no NUL, surrogates in pairs");
 				else
 					mistake_here(ps, "unknown escape; a backslash in a text is "
 							 "written \\\\");
@@ -315,12 +316,12 @@ parse_number(struct parser *ps, struct jsonc *value)
 	char buf[64];
 	size_t len;
 
-#define DIGITS()                                                          \
-	do {                                                              \
-		if (p >= ps->end || *p < '0' || *p > '9')                 \
-			goto wrong;                                       \
-		while (p < ps->end && *p >= '0' && *p <= '9')             \
-			p++;                                              \
+#define DIGITS()                                                                                   \
+	do {                                                                                       \
+		if (p >= ps->end || *p < '0' || *p > '9')                                          \
+			goto wrong;                                                                \
+		while (p < ps->end && *p >= '0' && *p <= '9')                                      \
+			p++;                                                                       \
 	} while (0)
 	if (*p == '-')
 		p++;
@@ -659,8 +660,7 @@ jsonc_parse(struct jsonc_doc **ret_doc, const char *file, const char *text, size
 	int r;
 
 	if (len > RULES_FILE_SIZE_MAX) {
-		diag_add(diag, DIAG_ERROR, file, 0, 0, "larger than %u bytes",
-			 RULES_FILE_SIZE_MAX);
+		diag_add(diag, DIAG_ERROR, file, 0, 0, "larger than %u bytes", RULES_FILE_SIZE_MAX);
 		return JSONC_E_INVALID;
 	}
 	doc = calloc(1, sizeof(*doc));
@@ -731,8 +731,8 @@ jsonc_cursor_move(struct jsonc_cursor *cursor, const struct jsonc *string, size_
 		size_t n_out;
 
 		if (*cursor->raw == '\\') {
-			size_t n = decode_escape(cursor->raw, cursor->raw + strnlen(cursor->raw, 12),
-						 out, &n_out);
+			size_t n = decode_escape(
+				cursor->raw, cursor->raw + strnlen(cursor->raw, 12), out, &n_out);
 
 			if (n == 0) { /* a wrong one, which gave nothing */
 				n = 2;

@@ -26,13 +26,13 @@ enum jsonc_type {
 
 struct jsonc {
 	enum jsonc_type type;
-	bool is_int;           /* NUMBER: `integer` holds it exactly */
+	bool is_int; /* NUMBER: `integer` holds it exactly */
 	bool boolean;
 	unsigned line, column; /* from 1, in characters */
 	unsigned name_line, name_column;
-	char *name;            /* of a member of an object */
+	char *name; /* of a member of an object */
 	size_t name_len;
-	const char *raw;       /* STRING: first byte behind its opening quote, in the source */
+	const char *raw; /* STRING: first byte behind its opening quote, in the source */
 	union {
 		struct {
 			char *text; /* decoded, NUL terminated */

@@ -295,8 +295,7 @@ each_text(struct loader *ld, const struct jsonc *value, const char *name,
 		if (item->type == JSONC_STRING)
 			fn(ld, item, data);
 		else
-			mistake(ld, item, "expected a text, found %s",
-				jsonc_type_name(item->type));
+			mistake(ld, item, "expected a text, found %s", jsonc_type_name(item->type));
 	}
 }
 
@@ -615,8 +614,8 @@ names_macro(void *data, const char *name, size_t len, const char *file, unsigned
 	if (macro == NULL)
 		return NULL;
 	if (macro->state == MACRO_READING) {
-		diag_add(ld->diag, DIAG_ERROR, file, line, column,
-			 "the macro '%s' needs itself", macro->name);
+		diag_add(ld->diag, DIAG_ERROR, file, line, column, "the macro '%s' needs itself",
+			 macro->name);
 		return &expr_broken;
 	}
 	if (macro->state == MACRO_NEW && ld->macro_depth >= RULES_DEPTH_MAX) {
@@ -692,7 +691,8 @@ unknown_event(struct loader *ld, const struct jsonc *text, bool is_class)
 	else
 		mistake(ld, text, "unknown event '%.64s'%s%s", text->text,
 			suggest_text(&suggest, hint),
-			suggest.best == NULL ? "; events of libraries are written 'custom:name'" : "");
+			suggest.best == NULL ? "; events of libraries are written 'custom:name'"
+					     : "");
 }
 
 static void
@@ -725,7 +725,8 @@ read_on(struct loader *ld, const struct jsonc *text, void *data)
 		const char *name = text->text + strlen(custom);
 
 		if (*name == '\0' || strlen(name) > 255) {
-			mistake(ld, text, "expected an event's name behind 'custom:', up to 255 bytes");
+			mistake(ld, text,
+				"expected an event's name behind 'custom:', up to 255 bytes");
 		} else if (pyaudit_event_by_name(name, strlen(name)) != PYAUDIT_EV_OTHER) {
 			mistake(ld, text, "'%s' is an event of CPython: leave out 'custom:'", name);
 		} else {
@@ -762,8 +763,7 @@ conditions_add(struct loader *ld, struct conditions *conditions, struct expr *ex
 
 	if (expr == NULL)
 		return false;
-	slot = grow(ld, &conditions->exprs, &conditions->n_exprs, &conditions->size,
-		    sizeof(*slot));
+	slot = grow(ld, &conditions->exprs, &conditions->n_exprs, &conditions->size, sizeof(*slot));
 	if (slot == NULL) {
 		expr_free(expr);
 		return false;
@@ -808,8 +808,7 @@ is_date(const char *text)
 		return false;
 	if (month < 1 || month > 12 || day < 1 || day > days[month - 1])
 		return false;
-	return month != 2 || day < 29 ||
-	       (year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+	return month != 2 || day < 29 || (year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
 }
 
 /* One exception becomes AND NOT in the rule's conditions, while it is in force. */
@@ -888,8 +887,8 @@ read_conditions(struct loader *ld, const struct jsonc *object, struct rule *rule
 	}
 	expr_measure(rule->when, &n_nodes, &height);
 	if (height > RULES_DEPTH_MAX)
-		mistake(ld, when != NULL ? when : object, "nested more than %u deep, macros included",
-			RULES_DEPTH_MAX);
+		mistake(ld, when != NULL ? when : object,
+			"nested more than %u deep, macros included", RULES_DEPTH_MAX);
 	else if (n_nodes > RULES_EXPR_NODES_MAX)
 		mistake(ld, when != NULL ? when : object,
 			"the conditions of this rule have more than %u parts, macros included",
@@ -961,8 +960,7 @@ read_action(struct loader *ld, const struct jsonc *object, struct rule *rule)
 		}
 		suggest_try(&suggest, actions[i]);
 	}
-	mistake(ld, action, "unknown action '%.64s'%s", action->text,
-		suggest_text(&suggest, hint));
+	mistake(ld, action, "unknown action '%.64s'%s", action->text, suggest_text(&suggest, hint));
 }
 
 static void
@@ -1110,7 +1108,8 @@ check_argument(struct loader *ld, const struct jsonc *value, size_t *n_values)
 		    (strcmp(m->name, "object") != 0 && strcmp(m->name, "bytes") != 0 &&
 		     strcmp(m->name, "code") != 0))
 			mistake(ld, value,
-				"an argument that is an object is written {\"object\": \"its type\"}, "
+				"an argument that is an object is written {\"object\": \"its "
+				"type\"}, "
 				"{\"bytes\": \"text\"} or {\"code\": \"file name\"}");
 	}
 }
@@ -1177,8 +1176,7 @@ check_proc(struct loader *ld, const struct jsonc *proc)
 			mistake_name(ld, m, "there is no field 'proc.%.64s'%s", m->name,
 				     suggest_text(&suggest, hint));
 		else if (!is_fact_of_type(m, pyaudit_fields[f].type))
-			mistake(ld, m, "'%s' is %s, expected %s", m->name,
-				jsonc_type_name(m->type),
+			mistake(ld, m, "'%s' is %s, expected %s", m->name, jsonc_type_name(m->type),
 				pyaudit_fields[f].type == PYAUDIT_TYPE_INT    ? "a whole number"
 				: pyaudit_fields[f].type == PYAUDIT_TYPE_LIST ? "an array of texts"
 									      : "a text");
@@ -1250,8 +1248,8 @@ read_test_event(struct loader *ld, const struct jsonc *object, const struct rule
 		unknown_event(ld, name, false);
 		return PYAUDIT_EV_OTHER;
 	}
-	test->event = copy_text(ld, event != PYAUDIT_EV_OTHER ? name->text
-							       : name->text + strlen(custom));
+	test->event =
+		copy_text(ld, event != PYAUDIT_EV_OTHER ? name->text : name->text + strlen(custom));
 	if (test->event == NULL)
 		return event;
 	asked = has_event(rule, event);
@@ -1267,8 +1265,8 @@ read_test_event(struct loader *ld, const struct jsonc *object, const struct rule
 static void
 read_test(struct loader *ld, const struct jsonc *object, struct rule_sizes *sizes)
 {
-	static const char *const keys[] = {"event",  "args",  "proc",   "caller",
-					   "stack",  "layer", "expect", NULL};
+	static const char *const keys[] = {"event", "args",  "proc",   "caller",
+					   "stack", "layer", "expect", NULL};
 	static const char *const layers[] = {"audit", "libc", "daemon"};
 	struct rule *rule = sizes->rule;
 	const struct jsonc *value;
@@ -1334,8 +1332,8 @@ read_id(struct loader *ld, const struct jsonc *object, struct rule *rule)
 
 	rule->line = id != NULL ? id->line : object->line;
 	rule->column = id != NULL ? id->column : object->column;
-	if (id != NULL && (id->len > PYAUDIT_RULE_ID_MAX ||
-			   !is_name(id->text, id->len, "0123456789", "._-"))) {
+	if (id != NULL &&
+	    (id->len > PYAUDIT_RULE_ID_MAX || !is_name(id->text, id->len, "0123456789", "._-"))) {
 		mistake(ld, id,
 			"an id is small letters, digits, '.', '_' and '-', up to %d of them",
 			PYAUDIT_RULE_ID_MAX);
@@ -1362,9 +1360,9 @@ read_text(struct loader *ld, const struct jsonc *object, const char *name, size_
 static void
 read_rule(struct loader *ld, const struct jsonc *object)
 {
-	static const char *const keys[] = {"id",       "title",  "on",      "when",       "action",
-					   "over",     "severity", "attack", "message",
-					   "exceptions", "mode", "tests",   NULL};
+	static const char *const keys[] = {"id",   "title",    "on",	 "when",    "action",
+					   "over", "severity", "attack", "message", "exceptions",
+					   "mode", "tests",    NULL};
 	const struct jsonc *value;
 	struct rule_sizes sizes = {0};
 	const struct jsonc **slot;
@@ -1430,7 +1428,8 @@ read_head(struct loader *ld, const struct jsonc *root)
 	check_keys(ld, root, keys);
 	version = need(ld, root, "version", JSONC_NUMBER);
 	if (version != NULL && (!version->is_int || version->integer != 1)) {
-		mistake(ld, version, "this is version 1 of the format; another one is not supported");
+		mistake(ld, version,
+			"this is version 1 of the format; another one is not supported");
 		return false;
 	}
 	value = get(ld, root, "lists", JSONC_OBJECT);
@@ -1701,9 +1700,9 @@ add_directory(struct loader *ld, struct path_list *list, const char *path)
 		CLEANUP(freep) char *full = NULL;
 		size_t len = strlen(path);
 
-		if (r == 0 && asprintf(&full, "%s%s%s", path,
-				       len > 0 && path[len - 1] == '/' ? "" : "/",
-				       entries[i]->d_name) < 0) {
+		if (r == 0 &&
+		    asprintf(&full, "%s%s%s", path, len > 0 && path[len - 1] == '/' ? "" : "/",
+			     entries[i]->d_name) < 0) {
 			full = NULL;
 			r = -ENOMEM;
 		}
@@ -1784,8 +1783,7 @@ load_file(struct loader *ld, const char *path)
 }
 
 int
-rules_load(struct rule_set **ret_set, const char *const *paths, size_t n_paths,
-	   struct diag *diag)
+rules_load(struct rule_set **ret_set, const char *const *paths, size_t n_paths, struct diag *diag)
 {
 	CLEANUP(path_list_fini) struct path_list list = {0};
 	CLEANUP(loader_fini) struct loader ld;

@@ -10,7 +10,7 @@
 
 struct ruletest_rule {
 	const struct rule *rule;
-	size_t n_hits;       /* tests that expect the rule to act, and passed */
+	size_t n_hits;	     /* tests that expect the rule to act, and passed */
 	size_t n_lookalikes; /* tests that expect it to be quiet, and passed */
 	size_t n_failed;
 };

@@ -91,8 +91,11 @@ control_and_reordering_characters_are_escaped(void **state)
 
 	(void)state;
 	diag_init(&diag);
-	diag_add(&diag, DIAG_ERROR, "x\033[31m", 1, 1, "a\nb\x7f \xc2\x9b \xe2\x80\xae \xff \xc3\xa9 \\d");
-	assert_printed(&diag, "x\\x1b[31m:1:1: a\\x0ab\\x7f \\xc2\\x9b \\xe2\\x80\\xae \\xff \xc3\xa9 \\d\n");
+	diag_add(&diag, DIAG_ERROR, "x\033[31m", 1, 1,
+		 "a\nb\x7f \xc2\x9b \xe2\x80\xae \xff \xc3\xa9 \\d");
+	assert_printed(
+		&diag,
+		"x\\x1b[31m:1:1: a\\x0ab\\x7f \\xc2\\x9b \\xe2\\x80\\xae \\xff \xc3\xa9 \\d\n");
 	diag_fini(&diag);
 }
 

@@ -16,9 +16,9 @@ static void
 print_expr(const struct expr *expr, FILE *out)
 {
 	static const char *const ops[] = {"and", "or", "not", "true", "test"};
-	static const char *const cmps[] = {"eq",       "lt",	   "le",      "gt",	 "ge",
-					   "glob",     "startswith", "endswith", "contains",
-					   "matches",  "cidr",	   "under",   "exists"};
+	static const char *const cmps[] = {"eq",   "lt",	 "le",	     "gt",	 "ge",
+					   "glob", "startswith", "endswith", "contains", "matches",
+					   "cidr", "under",	 "exists"};
 
 	fprintf(out, "(%s", ops[expr->op]);
 	if (expr->op == EXPR_TEST)
@@ -47,8 +47,9 @@ find_list(void *data, const char *name, size_t len)
 	static char sh[] = "sh", bash[] = "bash";
 	static struct expr_value texts[] = {{.text = sh, .len = 2}, {.text = bash, .len = 4}};
 	static char p80[] = "80", p443[] = "443";
-	static struct expr_value numbers[] = {{.is_int = true, .number = 80, .text = p80, .len = 2},
-					      {.is_int = true, .number = 443, .text = p443, .len = 3}};
+	static struct expr_value numbers[] = {
+		{.is_int = true, .number = 80, .text = p80, .len = 2},
+		{.is_int = true, .number = 443, .text = p443, .len = 3}};
 	static const struct expr_list lists[] = {
 		{.name = "shells", .values = texts, .n_values = 2},
 		{.name = "ports", .values = numbers, .n_values = 2},
@@ -75,8 +76,8 @@ static const struct expr *
 find_macro(void *data, const char *name, size_t len, const char *file, unsigned line,
 	   unsigned column)
 {
-	static const struct expr writes = {.op = EXPR_TEST, .field = PYAUDIT_F_FILE_WRITE,
-					   .cmp = CMP_EXISTS};
+	static const struct expr writes = {
+		.op = EXPR_TEST, .field = PYAUDIT_F_FILE_WRITE, .cmp = CMP_EXISTS};
 
 	(void)data;
 	(void)file;
@@ -243,7 +244,8 @@ each_mistake_has_its_column_and_a_hint(void **state)
 		{"port = 80", 1, "did you mean 'net.port'?"},
 		{"write", 1, "did you mean 'writes'?"},
 		{"arg[8] = 'a'", 1, "arg[0] to arg[7]"},
-		{"exec.name startwith 'a'", 11, "unknown operator 'startwith', did you mean 'startswith'?"},
+		{"exec.name startwith 'a'", 11,
+		 "unknown operator 'startwith', did you mean 'startswith'?"},
 		{"exec.name in $shels", 14, "unknown list 'shels', did you mean 'shells'?"},
 		{"exec.name == 'a'", 11, "'==' is written '='"},
 		{"exec.name = 'a' && writes", 17, "'&&' is written 'and'"},

@@ -78,7 +78,8 @@ values_keep_type_and_place(void **state)
 static void
 escapes_are_decoded(void **state)
 {
-	struct jsonc_doc *doc = parse("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20AC\\ud83d\\ude00\"");
+	struct jsonc_doc *doc =
+		parse("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20AC\\ud83d\\ude00\"");
 
 	(void)state;
 	assert_string_equal(doc->root->text,
@@ -111,7 +112,8 @@ a_place_in_decoded_text_leads_back_to_the_source(void **state)
 static void
 large_integers_are_not_rounded(void **state)
 {
-	struct jsonc_doc *doc = parse("[9223372036854775807, -9223372036854775808, 9223372036854775808]");
+	struct jsonc_doc *doc =
+		parse("[9223372036854775807, -9223372036854775808, 9223372036854775808]");
 	const struct jsonc *item = doc->root->child;
 
 	(void)state;

@@ -72,7 +72,8 @@ __wrap_vasprintf(char **ret, const char *format, va_list ap)
 static const char example[] =
 	"{ \"version\": 1,\n"
 	"  \"lists\":  { \"shells\": [\"sh\", \"bash\", \"dash\", \"zsh\", \"ksh\"] },\n"
-	"  \"macros\": { \"web_worker\": \"proc.unit glob 'gunicorn*' or stack.module = 'wsgiref'\" },\n"
+	"  \"macros\": { \"web_worker\": \"proc.unit glob 'gunicorn*' or stack.module = "
+	"'wsgiref'\" },\n"
 	"  \"rules\": [ {\n"
 	"      \"id\": \"shell-from-web-worker\",\n"
 	"      \"title\": \"A web worker started a shell\",\n"
@@ -86,12 +87,16 @@ static const char example[] =
 	"          \"owner\": \"media team\", \"reason\": \"ffmpeg wrapper\",\n"
 	"          \"expires\": \"2026-06-30\" } ],\n"
 	"      \"tests\": [\n"
-	"        { \"event\": \"os.system\", \"args\": [\"id\"], \"proc\": {\"unit\": \"gunicorn.service\"},\n"
-	"          \"caller\": {\"module\": \"m\", \"line\": 3}, \"stack\": [{\"module\": \"s\"}],\n"
+	"        { \"event\": \"os.system\", \"args\": [\"id\"], \"proc\": {\"unit\": "
+	"\"gunicorn.service\"},\n"
+	"          \"caller\": {\"module\": \"m\", \"line\": 3}, \"stack\": [{\"module\": "
+	"\"s\"}],\n"
 	"          \"expect\": \"block\" },\n"
-	"        { \"event\": \"os.system\", \"args\": [{\"bytes\": \"id\"}], \"expect\": \"none\" } ]\n"
+	"        { \"event\": \"os.system\", \"args\": [{\"bytes\": \"id\"}], \"expect\": \"none\" "
+	"} ]\n"
 	"    },\n"
-	"    { \"id\": \"let-thumbnails\", \"title\": \"t\", \"on\": \"@exec\", \"action\": \"allow\",\n"
+	"    { \"id\": \"let-thumbnails\", \"title\": \"t\", \"on\": \"@exec\", \"action\": "
+	"\"allow\",\n"
 	"      \"over\": \"shell-from-web-worker\" } ] }\n";
 
 static struct rule_set *
@@ -174,14 +179,15 @@ an_exception_applies_through_its_last_day(void **state)
 
 	(void)state;
 	diag_init(&diag);
-	assert_int_equal(rules_parse_at(&set, "t", example, strlen(example), NOON_2026_06_30 + DAY,
-					&diag),
-			 0);
+	assert_int_equal(
+		rules_parse_at(&set, "t", example, strlen(example), NOON_2026_06_30 + DAY, &diag),
+		0);
 	assert_int_equal(diag.n_errors, 0);
 	assert_int_equal(diag.n_warnings, 1);
-	assert_string_equal(diag.entries[0].message,
-			    "this exception of 'shell-from-web-worker' expired on 2026-06-30 and no "
-			    "longer applies");
+	assert_string_equal(
+		diag.entries[0].message,
+		"this exception of 'shell-from-web-worker' expired on 2026-06-30 and no "
+		"longer applies");
 	assert_int_equal(diag.entries[0].line, 15);
 	assert_int_equal(set->rules[0].when->b->op, EXPR_OR); /* the macro, no NOT */
 	rules_free(set);
@@ -191,16 +197,16 @@ an_exception_applies_through_its_last_day(void **state)
 static void
 all_is_every_event_but_noise(void **state)
 {
-	struct rule_set *set =
-		parse("{\"version\": 1, \"rules\": ["
-		      "{\"id\": \"a\", \"title\": \"t\", \"on\": \"@all\", \"action\": \"record\"},"
-		      "{\"id\": \"b\", \"title\": \"t\", \"on\": [\"builtins.id\", \"custom:my.event\"],"
-		      " \"action\": \"record\"}]}");
+	struct rule_set *set = parse(
+		"{\"version\": 1, \"rules\": ["
+		"{\"id\": \"a\", \"title\": \"t\", \"on\": \"@all\", \"action\": \"record\"},"
+		"{\"id\": \"b\", \"title\": \"t\", \"on\": [\"builtins.id\", \"custom:my.event\"],"
+		" \"action\": \"record\"}]}");
 
 	(void)state;
 	assert_true(asks_for(&set->rules[0], "open"));
 	assert_true(asks_for(&set->rules[0], "socket.gethostname")); /* of no class */
-	assert_true(asks_for(&set->rules[0], NULL));		      /* of a library */
+	assert_true(asks_for(&set->rules[0], NULL));		     /* of a library */
 	assert_false(asks_for(&set->rules[0], "builtins.id"));
 	assert_true(asks_for(&set->rules[1], "builtins.id"));
 	assert_false(asks_for(&set->rules[1], NULL));
@@ -338,7 +344,8 @@ a_link_to_dev_null_masks_a_file(void **state)
 static void
 what_cannot_be_read_is_a_mistake_without_a_line(void **state)
 {
-	static const char *const paths[] = {"/nowhere/at/all.json", PYAUDIT_FIXTURES "/rules/local"};
+	static const char *const paths[] = {"/nowhere/at/all.json",
+					    PYAUDIT_FIXTURES "/rules/local"};
 	struct rule_set *set = NULL;
 	struct diag diag;
 
@@ -379,8 +386,10 @@ doubling_macros(unsigned n, const char *op)
 	fprintf(out, "{\"version\": 1, \"macros\": {\"m0\": \"file.write\"");
 	for (unsigned i = 1; i <= n; i++)
 		fprintf(out, ", \"m%u\": \"m%u %s m%u\"", i, i - 1, op, i - 1);
-	fprintf(out, "}, \"rules\": [{\"id\": \"a\", \"title\": \"t\", \"on\": \"open\", "
-		     "\"action\": \"record\", \"when\": \"m%u\"}]}", n);
+	fprintf(out,
+		"}, \"rules\": [{\"id\": \"a\", \"title\": \"t\", \"on\": \"open\", "
+		"\"action\": \"record\", \"when\": \"m%u\"}]}",
+		n);
 	fclose(out);
 	return text;
 }
@@ -426,12 +435,14 @@ mistakes_in_names_point_at_the_first_place(void **state)
 	(void)state;
 	assert_mistake("{\"version\": 1, \"lists\": {\"a\": []}, \"macros\": {\"a b\": \"x\"}}",
 		       "the name of a macro");
-	assert_mistake("{\"version\": 1, \"rules\": [\n"
-		       "{\"id\": \"a\", \"title\": \"t\", \"on\": \"open\", \"action\": \"record\"},\n"
-		       "{\"id\": \"a\", \"title\": \"t\", \"on\": \"open\", \"action\": \"record\"}]}",
-		       "a rule 'a' is already in t:2:8");
+	assert_mistake(
+		"{\"version\": 1, \"rules\": [\n"
+		"{\"id\": \"a\", \"title\": \"t\", \"on\": \"open\", \"action\": \"record\"},\n"
+		"{\"id\": \"a\", \"title\": \"t\", \"on\": \"open\", \"action\": \"record\"}]}",
+		"a rule 'a' is already in t:2:8");
 	assert_mistake("{\"rules\": []}", "'version' is missing");
-	assert_mistake("{\"version\": 1, \"rules\": {}}", "'rules' is an object, expected an array");
+	assert_mistake("{\"version\": 1, \"rules\": {}}",
+		       "'rules' is an object, expected an array");
 }
 
 /* The page without its markup, as far as names go. */
@@ -462,15 +473,17 @@ assert_in_manual(const char *page, const char *before, const char *name, const c
 static void
 the_manual_names_every_field_class_operator_and_severity(void **state)
 {
-	static const char *const operators[] = {"!=", "<", "<=", ">", ">=", "in", "not in", "glob",
-						"startswith", "endswith", "contains", "matches",
-						"cidr", "under", "exists "};
-	static const char *const types[] = {"text", "number", "bool", "list", "severity", "address"};
+	static const char *const operators[] = {
+		"!=",	      "<",	  "<=",	      ">",	 ">=",	 "in",	  "not in", "glob",
+		"startswith", "endswith", "contains", "matches", "cidr", "under", "exists "};
+	static const char *const types[] = {"text", "number",	"bool",
+					    "list", "severity", "address"};
 	char *page = manual(), type[64];
 
 	(void)state;
 	for (unsigned i = 0; i < PYAUDIT_N_FIELDS; i++) {
-		snprintf(type, sizeof(type), " \" (\" \\fI%s\\fR )\n", types[pyaudit_fields[i].type]);
+		snprintf(type, sizeof(type), " \" (\" \\fI%s\\fR )\n",
+			 types[pyaudit_fields[i].type]);
 		assert_in_manual(page, ".TP\n.BR ", pyaudit_fields[i].name, type);
 	}
 	for (unsigned i = 0; i < PYAUDIT_N_CLASSES; i++)
@@ -508,8 +521,7 @@ filters_are_parsed_alone(void **state)
 	assert_int_equal(expr->op, EXPR_AND);
 	expr_free(expr);
 	expr = NULL;
-	assert_int_equal(rules_parse_filter(&expr, "exec.name in $shells", &diag),
-			 RULES_E_INVALID);
+	assert_int_equal(rules_parse_filter(&expr, "exec.name in $shells", &diag), RULES_E_INVALID);
 	assert_null(expr);
 	assert_string_equal(diag.entries[0].file, "filter");
 	assert_int_equal(diag.entries[0].column, 14);
@@ -529,7 +541,8 @@ each_failed_allocation_is_reported_and_leaks_nothing(void **state)
 
 		diag_init(&diag);
 		fail_after = n;
-		r = rules_parse_at(&set, "t", example, strlen(example), NOON_2026_06_30 + DAY, &diag);
+		r = rules_parse_at(&set, "t", example, strlen(example), NOON_2026_06_30 + DAY,
+				   &diag);
 		failed = fail_after < 0;
 		fail_after = -1;
 		/* The text of a warning may be lost; that there was one is not. */

@@ -39,8 +39,8 @@ fini(struct run *run)
 }
 
 #define RULE(on, when, action, tests)                                                              \
-	"{\"version\": 1, \"rules\": [\n"                                                              \
-	"{\"id\": \"r\", \"title\": \"t\", \"on\": \"" on "\", \"when\": \"" when "\",\n"               \
+	"{\"version\": 1, \"rules\": [\n"                                                          \
+	"{\"id\": \"r\", \"title\": \"t\", \"on\": \"" on "\", \"when\": \"" when "\",\n"          \
 	" \"action\": \"" action "\", \"tests\": [\n" tests "]}]}"
 
 /* One rule whose tests all pass, each hit before each look-alike. */
@@ -64,30 +64,40 @@ arguments_of_every_kind_are_understood(void **state)
 	(void)state;
 	assert_pass(RULE("os.system", "exec.cmdline contains 'id'", "block",
 			 "{\"event\": \"os.system\", \"args\": [\"id\"], \"expect\": \"block\"},"
-			 "{\"event\": \"os.system\", \"args\": [{\"bytes\": \"id\"}], \"expect\": \"block\"},"
-			 "{\"event\": \"os.system\", \"args\": [{\"object\": \"id\"}], \"expect\": \"none\"},"
+			 "{\"event\": \"os.system\", \"args\": [{\"bytes\": \"id\"}], \"expect\": "
+			 "\"block\"},"
+			 "{\"event\": \"os.system\", \"args\": [{\"object\": \"id\"}], \"expect\": "
+			 "\"none\"},"
 			 "{\"event\": \"os.system\", \"args\": [null], \"expect\": \"none\"},"
 			 "{\"event\": \"os.system\", \"expect\": \"none\"}"),
 		    2, 3);
-	assert_pass(RULE("open", "file.write and not exists file.fd", "alert",
-			 "{\"event\": \"open\", \"args\": [\"/x\", \"w\", 0], \"expect\": \"alert\"},"
-			 "{\"event\": \"open\", \"args\": [\"/x\", null, 1], \"expect\": \"alert\"},"
-			 "{\"event\": \"open\", \"args\": [3, \"w\", 0], \"expect\": \"none\"},"
-			 "{\"event\": \"open\", \"args\": [\"/x\", \"r\", 524288], \"expect\": \"none\"}"),
-		    2, 2);
+	assert_pass(
+		RULE("open", "file.write and not exists file.fd", "alert",
+		     "{\"event\": \"open\", \"args\": [\"/x\", \"w\", 0], \"expect\": \"alert\"},"
+		     "{\"event\": \"open\", \"args\": [\"/x\", null, 1], \"expect\": \"alert\"},"
+		     "{\"event\": \"open\", \"args\": [3, \"w\", 0], \"expect\": \"none\"},"
+		     "{\"event\": \"open\", \"args\": [\"/x\", \"r\", 524288], \"expect\": "
+		     "\"none\"}"),
+		2, 2);
 	assert_pass(RULE("subprocess.Popen", "exec.argv = '-c'", "record",
-			 "{\"event\": \"subprocess.Popen\", \"args\": [\"sh\", [\"sh\", \"-c\", \"x\"], null, null],"
+			 "{\"event\": \"subprocess.Popen\", \"args\": [\"sh\", [\"sh\", \"-c\", "
+			 "\"x\"], null, null],"
 			 " \"expect\": \"record\"},"
-			 "{\"event\": \"subprocess.Popen\", \"args\": [\"sh\", [\"sh\", 7, true, 1.5]], \"expect\": \"none\"}"),
+			 "{\"event\": \"subprocess.Popen\", \"args\": [\"sh\", [\"sh\", 7, true, "
+			 "1.5]], \"expect\": \"none\"}"),
 		    1, 1);
 	assert_pass(RULE("exec", "code.filename = 'x.py'", "record",
-			 "{\"event\": \"exec\", \"args\": [{\"code\": \"x.py\"}], \"expect\": \"record\"},"
-			 "{\"event\": \"exec\", \"args\": [{\"code\": \"y.py\"}], \"expect\": \"none\"}"),
+			 "{\"event\": \"exec\", \"args\": [{\"code\": \"x.py\"}], \"expect\": "
+			 "\"record\"},"
+			 "{\"event\": \"exec\", \"args\": [{\"code\": \"y.py\"}], \"expect\": "
+			 "\"none\"}"),
 		    1, 1);
 	assert_pass(RULE("socket.connect", "net.ip cidr '10.0.0.0/8' and net.port < 1024", "record",
-			 "{\"event\": \"socket.connect\", \"args\": [{\"object\": \"socket\"}, [\"10.1.2.3\", 80]],"
+			 "{\"event\": \"socket.connect\", \"args\": [{\"object\": \"socket\"}, "
+			 "[\"10.1.2.3\", 80]],"
 			 " \"expect\": \"record\"},"
-			 "{\"event\": \"socket.connect\", \"args\": [{\"object\": \"socket\"}, [\"10.1.2.3\", 8080]],"
+			 "{\"event\": \"socket.connect\", \"args\": [{\"object\": \"socket\"}, "
+			 "[\"10.1.2.3\", 8080]],"
 			 " \"expect\": \"none\"}"),
 		    1, 1);
 	assert_pass(RULE("os.kill", "arg[1] = 9", "record",
@@ -102,20 +112,28 @@ process_caller_and_stack_come_from_the_test(void **state)
 	(void)state;
 	assert_pass(RULE("open",
 			 "proc.unit glob 'gunicorn*' and proc.uid >= 1000 and proc.name = 'python3'"
-			 " and proc.argv = '--debug'", "alert",
-			 "{\"event\": \"open\", \"proc\": {\"unit\": \"gunicorn.service\", \"uid\": 1000,"
-			 " \"exe\": \"/usr/bin/python3\", \"argv\": [\"python3\", \"--debug\"]}, \"expect\": \"alert\"},"
-			 "{\"event\": \"open\", \"proc\": {\"unit\": \"cron.service\"}, \"expect\": \"none\"},"
+			 " and proc.argv = '--debug'",
+			 "alert",
+			 "{\"event\": \"open\", \"proc\": {\"unit\": \"gunicorn.service\", "
+			 "\"uid\": 1000,"
+			 " \"exe\": \"/usr/bin/python3\", \"argv\": [\"python3\", \"--debug\"]}, "
+			 "\"expect\": \"alert\"},"
+			 "{\"event\": \"open\", \"proc\": {\"unit\": \"cron.service\"}, "
+			 "\"expect\": \"none\"},"
 			 "{\"event\": \"open\", \"expect\": \"none\"}"),
 		    1, 2);
 	assert_pass(RULE("open",
 			 "caller.module = 'm' and caller.line = 3 and caller.function = 'f'"
-			 " and caller.file endswith '.py' and stack.module = 'outer' and stack.module = 'm'",
+			 " and caller.file endswith '.py' and stack.module = 'outer' and "
+			 "stack.module = 'm'",
 			 "alert",
-			 "{\"event\": \"open\", \"caller\": {\"module\": \"m\", \"line\": 3, \"function\": \"f\","
-			 " \"file\": \"m.py\"}, \"stack\": [{\"module\": \"x\"}, {\"module\": \"outer\"}],"
+			 "{\"event\": \"open\", \"caller\": {\"module\": \"m\", \"line\": 3, "
+			 "\"function\": \"f\","
+			 " \"file\": \"m.py\"}, \"stack\": [{\"module\": \"x\"}, {\"module\": "
+			 "\"outer\"}],"
 			 " \"expect\": \"alert\"},"
-			 "{\"event\": \"open\", \"caller\": {\"module\": \"outer\"}, \"expect\": \"none\"}"),
+			 "{\"event\": \"open\", \"caller\": {\"module\": \"outer\"}, \"expect\": "
+			 "\"none\"}"),
 		    1, 1);
 	assert_pass(RULE("open", "layer = libc", "alert",
 			 "{\"event\": \"open\", \"layer\": \"libc\", \"expect\": \"alert\"},"
@@ -127,17 +145,19 @@ static void
 events_of_libraries_can_be_tested(void **state)
 {
 	(void)state;
-	assert_pass(RULE("custom:my.event", "arg[0] = 'x'", "alert",
-			 "{\"event\": \"custom:my.event\", \"args\": [\"x\"], \"expect\": \"alert\"},"
-			 "{\"event\": \"custom:my.event\", \"args\": [\"y\"], \"expect\": \"none\"}"),
-		    1, 1);
+	assert_pass(
+		RULE("custom:my.event", "arg[0] = 'x'", "alert",
+		     "{\"event\": \"custom:my.event\", \"args\": [\"x\"], \"expect\": \"alert\"},"
+		     "{\"event\": \"custom:my.event\", \"args\": [\"y\"], \"expect\": \"none\"}"),
+		1, 1);
 }
 
 static void
 observe_mode_does_not_change_what_tests_say(void **state)
 {
 	(void)state;
-	assert_pass("{\"version\": 1, \"mode\": \"observe\", \"rules\": [{\"id\": \"r\", \"title\": \"t\","
+	assert_pass("{\"version\": 1, \"mode\": \"observe\", \"rules\": [{\"id\": \"r\", "
+		    "\"title\": \"t\","
 		    " \"on\": \"open\", \"action\": \"block\", \"tests\": ["
 		    "{\"event\": \"open\", \"expect\": \"block\"}]}]}",
 		    1, 0);
@@ -150,12 +170,14 @@ a_rule_that_allows_is_tested_alone(void **state)
 
 	(void)state;
 	run(&r, "{\"version\": 1, \"rules\": ["
-		"{\"id\": \"a\", \"title\": \"t\", \"on\": \"open\", \"when\": \"file.write\", \"action\": \"allow\","
+		"{\"id\": \"a\", \"title\": \"t\", \"on\": \"open\", \"when\": \"file.write\", "
+		"\"action\": \"allow\","
 		" \"over\": [\"b\"], \"tests\": ["
 		"{\"event\": \"open\", \"args\": [\"x\", \"w\", 0], \"expect\": \"allow\"},"
 		"{\"event\": \"open\", \"args\": [\"x\", \"r\", 0], \"expect\": \"none\"},\n"
 		"{\"event\": \"open\", \"args\": [\"x\", \"r\", 0], \"expect\": \"allow\"}]},"
-		"{\"id\": \"b\", \"title\": \"t\", \"on\": \"open\", \"action\": \"block\", \"tests\": ["
+		"{\"id\": \"b\", \"title\": \"t\", \"on\": \"open\", \"action\": \"block\", "
+		"\"tests\": ["
 		"{\"event\": \"open\", \"args\": [\"x\", \"w\", 0], \"expect\": \"block\"}]}]}");
 	assert_int_equal(r.tests.n_failed, 1);
 	assert_string_equal(r.diag.entries[0].message,
@@ -171,9 +193,10 @@ a_failed_test_names_place_and_both_outcomes(void **state)
 	struct run r;
 
 	(void)state;
-	run(&r, RULE("open", "file.path = '/x'", "block",
-		     "\n {\"event\": \"open\", \"args\": [\"/y\", \"r\", 0], \"expect\": \"block\"},"
-		     "\n {\"event\": \"open\", \"args\": [\"/x\", \"r\", 0], \"expect\": \"none\"}"));
+	run(&r,
+	    RULE("open", "file.path = '/x'", "block",
+		 "\n {\"event\": \"open\", \"args\": [\"/y\", \"r\", 0], \"expect\": \"block\"},"
+		 "\n {\"event\": \"open\", \"args\": [\"/x\", \"r\", 0], \"expect\": \"none\"}"));
 	assert_int_equal(r.tests.n_tests, 2);
 	assert_int_equal(r.tests.n_failed, 2);
 	assert_int_equal(r.tests.n_reached, 0);
@@ -194,10 +217,11 @@ rules_that_no_test_reaches_are_warned_of(void **state)
 	struct run r;
 
 	(void)state;
-	run(&r, "{\"version\": 1, \"rules\": ["
-		"{\"id\": \"bare\", \"title\": \"t\", \"on\": \"open\", \"action\": \"block\"},"
-		"{\"id\": \"quiet\", \"title\": \"t\", \"on\": \"open\", \"when\": \"file.write\","
-		" \"action\": \"block\", \"tests\": [{\"event\": \"open\", \"expect\": \"none\"}]}]}");
+	run(&r,
+	    "{\"version\": 1, \"rules\": ["
+	    "{\"id\": \"bare\", \"title\": \"t\", \"on\": \"open\", \"action\": \"block\"},"
+	    "{\"id\": \"quiet\", \"title\": \"t\", \"on\": \"open\", \"when\": \"file.write\","
+	    " \"action\": \"block\", \"tests\": [{\"event\": \"open\", \"expect\": \"none\"}]}]}");
 	assert_int_equal(r.tests.n_untested, 1);
 	assert_int_equal(r.tests.n_reached, 0);
 	assert_int_equal(r.diag.n_warnings, 2);
