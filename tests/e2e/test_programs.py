@@ -254,7 +254,7 @@ def test_multiprocessing(alike, python, method):
     alike([python, "-W", "ignore", "multi.py", method], prepare=lambda path: (path / "multi.py").write_text(MULTI))
 
 
-@pytest.mark.parametrize("name, code", [
+STANDARD = [
     ("asyncio", "import asyncio\nasync def main():\n"
      "    s = await asyncio.start_server(lambda r, w: (w.write(b'hi'), w.close()), '127.0.0.1', 0)\n"
      "    r, w = await asyncio.open_connection(*s.sockets[0].getsockname()[:2])\n"
@@ -270,7 +270,10 @@ def test_multiprocessing(alike, python, method):
     ("ctypes", "import ctypes, ctypes.util\nprint(ctypes.CDLL(None).getpid() > 0, ctypes.util.find_library('c'))\n"),
     ("compileall", "import compileall, os\nos.mkdir('m'); open('m/x.py', 'w').write('x = 1')\n"
      "print(compileall.compile_dir('m', quiet=1))\n"),
-])
+]
+
+
+@pytest.mark.parametrize("name, code", STANDARD, ids=[name for name, _ in STANDARD])
 def test_standard_library(alike, python, name, code):
     if name == "stdlib":
         need_module(python, "sqlite3", "ssl")
