@@ -200,17 +200,20 @@ on_drain_timer(evutil_socket_t fd, short what, void *data)
 	struct server *server = data;
 	struct session *session, *next;
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-	bool more = false;
+	unsigned wait_ms = server->conf->drain_ms;
 
 	(void)fd;
 	(void)what;
 	for (session = TAILQ_FIRST(&server->active); session != NULL; session = next) {
+		unsigned ms;
+
 		next = TAILQ_NEXT(session, active_link);
-		more |= session_turn(session, now_ns);
+		ms = session_turn(session, now_ns);
+		wait_ms = ms < wait_ms ? ms : wait_ms;
 	}
 	kick_sinks(server);
 	if (!TAILQ_EMPTY(&server->active))
-		timer_in(server->drain_timer, more ? 0 : server->conf->drain_ms);
+		timer_in(server->drain_timer, wait_ms);
 }
 
 void

@@ -322,7 +322,7 @@ calls_of(struct session *session)
 	};
 }
 
-bool
+unsigned
 session_turn(struct session *session, uint64_t now_ns)
 {
 	struct drain_calls calls = calls_of(session);
@@ -330,6 +330,7 @@ session_turn(struct session *session, uint64_t now_ns)
 	struct drain *drain = &session->drain;
 	enum drain_outcome urgent, ordinary;
 	uint64_t idle_ns = (uint64_t)session->server->conf->idle_ms * 1000000u;
+	uint64_t n_taken;
 	bool stuck;
 
 	if (session->fd < 0) /* nobody can wake us */
@@ -337,7 +338,8 @@ session_turn(struct session *session, uint64_t now_ns)
 	urgent = drain_run(drain, PYAUDIT_LANE_URGENT, SESSION_BUDGET, false, now_ns, &calls);
 	ordinary = drain_run(drain, PYAUDIT_LANE_ORDINARY, SESSION_BUDGET, false, now_ns, &calls);
 	stuck = urgent == DRAIN_STUCK || ordinary == DRAIN_STUCK;
-	if (session->n_events + session->n_undecoded != n_before || stuck)
+	n_taken = session->n_events + session->n_undecoded - n_before;
+	if (n_taken > 0 || stuck)
 		session->active_ns = now_ns;
 	atomic_store_explicit(&drain->ring->beat_ns, now_ns, memory_order_relaxed);
 	offer_policy(session);
@@ -345,7 +347,10 @@ session_turn(struct session *session, uint64_t now_ns)
 		tell_losses(session, now_ns);
 	if (now_ns - session->active_ns > idle_ns && drain_sleep(drain))
 		set_active(session, false);
-	return urgent == DRAIN_BUDGET || ordinary == DRAIN_BUDGET;
+	/* A lane holds a few thousand records, which a busy program fills in a millisecond or two. */
+	if (urgent == DRAIN_BUDGET || ordinary == DRAIN_BUDGET)
+		return 0;
+	return n_taken >= SESSION_BUSY ? 1 : session->server->conf->drain_ms;
 }
 
 void

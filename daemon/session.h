@@ -19,6 +19,7 @@
 #define SESSION_HELLO_MS 5000   /* a connection that says nothing is closed */
 #define SESSION_RINGS_MAX 4     /* of one process; further ones are refused */
 #define SESSION_BUDGET 512      /* records of one ring in one turn */
+#define SESSION_BUSY 64         /* records in one turn that make the next one come sooner */
 #define SESSION_PACKETS 64      /* of one socket in one turn */
 #define SESSION_LOSS_MS 250     /* losses of one ring are told at most this often */
 #define SESSION_DEAF_MS 5000    /* silence of a ring that cannot wake us any more */
@@ -61,8 +62,8 @@ struct session {
 void session_accept(struct server *server, int fd);
 void session_free(struct session *session);
 
-/* One turn of an active session; true: there is more. */
-bool session_turn(struct session *session, uint64_t now_ns);
+/* One turn of an active session. Returns how many milliseconds it may wait for the next one. */
+unsigned session_turn(struct session *session, uint64_t now_ns);
 /* Once a second: losses, offers, rings that woke nobody. */
 void session_sweep(struct session *session, uint64_t now_ns);
 /* Reads all that is there now. */
