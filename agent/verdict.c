@@ -865,6 +865,16 @@ look_up_address(struct judge *j, const struct pyaudit_index *index, const char *
 	walk_forward(j, at(j->base, index->address), (const char *)key, family == 4 ? 5 : 17);
 }
 
+static __attribute__((noinline)) void
+run_automata(struct judge *j, const struct pyaudit_index *index, const char *s, size_t len)
+{
+	const struct pyaudit_index_automaton *automata = at(j->base, index->automata);
+
+	for (unsigned i = 0; i < get16(index->n_automata); i++)
+		if (dfa_holds(at(j->base, automata[i].dfa), s, len))
+			trigger(j, &automata[i].rules);
+}
+
 static inline void
 look_up(struct judge *j, const struct pyaudit_index *index, const struct pyaudit_value *v)
 {
@@ -888,6 +898,8 @@ look_up(struct judge *j, const struct pyaudit_index *index, const struct pyaudit
 			scan(j, at(j->base, index->grams[i]), s, len);
 	if ((parts & PYAUDIT_INDEX_ADDRESS) != 0)
 		look_up_address(j, index, s, len);
+	if (get16(index->n_automata) != 0)
+		run_automata(j, index, s, len);
 }
 
 void
@@ -1009,31 +1021,36 @@ pyaudit_image_n_rules(const void *image)
 
 /* The check. Every function returns whether what it was given is sound. */
 
+/* Tables may lie over each other; only, so many that the check takes for ever they may not. */
+#define WORK_FACTOR 16
+
 struct check {
 	const uint8_t *base;
 	uint32_t size;
 	uint32_t n_rules, n_tests;
+	const pyaudit_le32 *programs;
+	uint32_t n_programs;
+	uint64_t work_left; /* bytes */
 };
 
 static bool
-table_ok(const struct check *c, pyaudit_le32 offset, pyaudit_le32 count, size_t each)
+text_ok(struct check *c, pyaudit_le32 offset, size_t len)
 {
-	uint64_t start = get32(offset), n = get32(count);
-
-	if (start > c->size)
+	if (get32(offset) > c->size || len > c->size - get32(offset) || len > c->work_left)
 		return false;
-	return n * each <= c->size - start;
+	c->work_left -= len;
+	return true;
 }
 
 static bool
-text_ok(const struct check *c, pyaudit_le32 offset, size_t len)
+table_ok(struct check *c, pyaudit_le32 offset, pyaudit_le32 count, size_t each)
 {
-	return get32(offset) <= c->size && len <= c->size - get32(offset);
+	return text_ok(c, offset, (size_t)get32(count) * each);
 }
 
 /* Text with a NUL behind it and none in it. */
 static bool
-name_ok(const struct check *c, pyaudit_le32 offset, size_t len)
+name_ok(struct check *c, pyaudit_le32 offset, size_t len)
 {
 	return text_ok(c, offset, len + 1) &&
 	       memchr(at(c->base, offset), '\0', len + 1) ==
@@ -1041,7 +1058,7 @@ name_ok(const struct check *c, pyaudit_le32 offset, size_t len)
 }
 
 static bool
-list_ok(const struct check *c, const struct pyaudit_list *list, uint32_t limit)
+list_ok(struct check *c, const struct pyaudit_list *list, uint32_t limit)
 {
 	const pyaudit_le16 *items = at(c->base, list->at);
 	uint32_t n = get32(list->n);
@@ -1055,7 +1072,7 @@ list_ok(const struct check *c, const struct pyaudit_list *list, uint32_t limit)
 }
 
 static bool
-dfa_ok(const struct check *c, pyaudit_le32 offset)
+dfa_ok(struct check *c, pyaudit_le32 offset)
 {
 	const struct pyaudit_dfa *dfa = at(c->base, offset);
 	uint64_t n_states, n_classes, n;
@@ -1068,7 +1085,7 @@ dfa_ok(const struct check *c, pyaudit_le32 offset)
 	    get32(dfa->start) >= n_states)
 		return false;
 	n = n_states * n_classes;
-	if (n * 2 > c->size - get32(offset) - sizeof(*dfa))
+	if (!text_ok(c, offset, sizeof(*dfa) + n * sizeof(dfa->next[0])))
 		return false;
 	for (unsigned i = 0; i < 256; i++)
 		if (dfa->classes[i] >= n_classes)
@@ -1080,7 +1097,7 @@ dfa_ok(const struct check *c, pyaudit_le32 offset)
 }
 
 static bool
-texts_ok(const struct check *c, const struct pyaudit_test *test, bool set)
+texts_ok(struct check *c, const struct pyaudit_test *test, bool set)
 {
 	const struct pyaudit_text *texts = at(c->base, test->data);
 	uint32_t n = get32(test->n_data);
@@ -1102,7 +1119,7 @@ texts_ok(const struct check *c, const struct pyaudit_test *test, bool set)
 }
 
 static bool
-test_ok(const struct check *c, const struct pyaudit_test *test, uint32_t n_proc_tests)
+test_ok(struct check *c, const struct pyaudit_test *test, uint32_t n_proc_tests)
 {
 	uint32_t n = get32(test->n_data), bit = get16(test->proc_bit);
 
@@ -1153,7 +1170,7 @@ test_ok(const struct check *c, const struct pyaudit_test *test, uint32_t n_proc_
 }
 
 static bool
-rule_ok(const struct check *c, const struct pyaudit_rule *rule)
+rule_ok(struct check *c, const struct pyaudit_rule *rule)
 {
 	const struct pyaudit_node *nodes = at(c->base, rule->nodes);
 	uint32_t n = get32(rule->n_nodes);
@@ -1180,7 +1197,7 @@ rule_ok(const struct check *c, const struct pyaudit_rule *rule)
 }
 
 static bool
-trie_ok(const struct check *c, pyaudit_le32 offset, uint32_t n_rules)
+trie_ok(struct check *c, pyaudit_le32 offset, uint32_t n_rules)
 {
 	const struct pyaudit_trie *trie = at(c->base, offset);
 	const struct pyaudit_trie_node *nodes;
@@ -1212,7 +1229,7 @@ trie_ok(const struct check *c, pyaudit_le32 offset, uint32_t n_rules)
 }
 
 static bool
-grams_ok(const struct check *c, pyaudit_le32 offset, uint32_t n_rules)
+grams_ok(struct check *c, pyaudit_le32 offset, uint32_t n_rules)
 {
 	const struct pyaudit_grams *grams = at(c->base, offset);
 	const struct pyaudit_gram_literal *literals;
@@ -1249,8 +1266,9 @@ grams_ok(const struct check *c, pyaudit_le32 offset, uint32_t n_rules)
 }
 
 static bool
-index_ok(const struct check *c, const struct pyaudit_index *index, uint32_t n_rules)
+index_ok(struct check *c, const struct pyaudit_index *index, uint32_t n_rules)
 {
+	const struct pyaudit_index_automaton *automata = at(c->base, index->automata);
 	const struct pyaudit_index_int *ints = at(c->base, index->ints);
 	unsigned parts = index->parts;
 
@@ -1273,11 +1291,16 @@ index_ok(const struct check *c, const struct pyaudit_index *index, uint32_t n_ru
 	for (uint32_t i = 0; i < get32(index->n_ints); i++)
 		if (!list_ok(c, &ints[i].rules, n_rules))
 			return false;
+	if (!text_ok(c, index->automata, get16(index->n_automata) * sizeof(*automata)))
+		return false;
+	for (uint32_t i = 0; i < get16(index->n_automata); i++)
+		if (!dfa_ok(c, automata[i].dfa) || !list_ok(c, &automata[i].rules, n_rules))
+			return false;
 	return true;
 }
 
 static bool
-program_ok(const struct check *c, pyaudit_le32 offset)
+program_ok(struct check *c, pyaudit_le32 offset)
 {
 	const struct pyaudit_program *program = at(c->base, offset);
 	const struct pyaudit_program_rule *rules;
@@ -1310,42 +1333,55 @@ program_ok(const struct check *c, pyaudit_le32 offset)
 }
 
 static bool
-slot_ok(const struct check *c, const struct pyaudit_slot *slot)
+programs_ok(struct check *c)
 {
-	if (get16(slot->event) >= PYAUDIT_N_EVENTS)
-		return false;
-	return get32(slot->program) == 0 ? (slot->flags & PYAUDIT_SLOT_JUDGE) == 0
-						  : text_ok(c, slot->program, 1);
+	for (uint32_t i = 0; i < c->n_programs; i++) {
+		if (i > 0 && get32(c->programs[i]) <= get32(c->programs[i - 1]))
+			return false;
+		if (!program_ok(c, c->programs[i]))
+			return false;
+	}
+	return true;
 }
 
 static bool
-slots_ok(const struct check *c, const struct pyaudit_image *head)
+slot_ok(const struct check *c, const struct pyaudit_slot *slot)
+{
+	uint32_t program = get32(slot->program), low = 0, high = c->n_programs;
+
+	if (get16(slot->event) >= PYAUDIT_N_EVENTS)
+		return false;
+	if ((slot->flags & PYAUDIT_SLOT_JUDGE) == 0)
+		return true;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (get32(c->programs[middle]) == program)
+			return true;
+		if (get32(c->programs[middle]) < program)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+static bool
+slots_ok(struct check *c, const struct pyaudit_image *head)
 {
 	const struct pyaudit_slot *slots = at(head, head->slots);
-	uint32_t bits = get32(head->slot_bits), last = 0;
+	uint32_t bits = get32(head->slot_bits);
 	bool has_empty = false;
 
-	if (bits > 20 || !text_ok(c, head->slots, sizeof(*slots) << bits))
-		return false;
-	if (!slot_ok(c, &head->other) || (get32(head->other.program) != 0 &&
-					  !program_ok(c, head->other.program)))
+	if (bits > 20 || !text_ok(c, head->slots, sizeof(*slots) << bits) ||
+	    !slot_ok(c, &head->other))
 		return false;
 	for (uint32_t i = 0; i < UINT32_C(1) << bits; i++) {
-		if (get32(slots[i].name) == 0) {
+		if (get32(slots[i].name) == 0)
 			has_empty = true;
-			continue;
-		}
-		if (!name_ok(c, slots[i].name, get32(slots[i].name_len)) ||
-		    !slot_ok(c, &slots[i]))
+		else if (!name_ok(c, slots[i].name, get32(slots[i].name_len)) ||
+			 !slot_ok(c, &slots[i]))
 			return false;
-		/* Slots of one kind share a program; the compiler lets them follow each other
-		 * in no order, so this saves only some of the work. */
-		if (get32(slots[i].program) != 0 &&
-		    get32(slots[i].program) != last) {
-			if (!program_ok(c, slots[i].program))
-				return false;
-			last = get32(slots[i].program);
-		}
 	}
 	return has_empty;
 }
@@ -1370,7 +1406,8 @@ int
 pyaudit_image_check(const void *image, size_t size)
 {
 	const struct pyaudit_image *head = image;
-	struct check c = {.base = image, .size = (uint32_t)size};
+	struct check c = {.base = image, .size = (uint32_t)size,
+			  .work_left = (uint64_t)size * WORK_FACTOR + 65536};
 	const pyaudit_le32 *proc_tests;
 	const struct pyaudit_test *tests;
 	const struct pyaudit_rule *rules;
@@ -1391,8 +1428,11 @@ pyaudit_image_check(const void *image, size_t size)
 	if (c.n_rules > PYAUDIT_RULES_MAX || n_proc_tests > PYAUDIT_PROC_ATOMS_MAX ||
 	    !table_ok(&c, head->rules, head->n_rules, sizeof(*rules)) ||
 	    !table_ok(&c, head->tests, head->n_tests, sizeof(*tests)) ||
-	    !table_ok(&c, head->proc_tests, head->n_proc_tests, sizeof(*proc_tests)))
+	    !table_ok(&c, head->proc_tests, head->n_proc_tests, sizeof(*proc_tests)) ||
+	    !table_ok(&c, head->programs, head->n_programs, sizeof(*c.programs)))
 		return -EBADMSG;
+	c.programs = at(image, head->programs);
+	c.n_programs = get32(head->n_programs);
 	rules = at(image, head->rules);
 	tests = at(image, head->tests);
 	proc_tests = at(image, head->proc_tests);
@@ -1407,5 +1447,5 @@ pyaudit_image_check(const void *image, size_t size)
 	for (uint32_t i = 0; i < c.n_rules; i++)
 		if (!rule_ok(&c, &rules[i]))
 			return -EBADMSG;
-	return slots_ok(&c, head) ? 0 : -EBADMSG;
+	return programs_ok(&c) && slots_ok(&c, head) ? 0 : -EBADMSG;
 }

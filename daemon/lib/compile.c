@@ -44,6 +44,8 @@ enum trigger_kind {
 	TRIGGER_WITHIN,
 	TRIGGER_NUMBER,
 	TRIGGER_ADDRESS,
+	TRIGGER_GLOB,
+	TRIGGER_REGEX,
 	TRIGGER_ANY,
 };
 
@@ -771,6 +773,9 @@ worth_of(enum trigger_kind kind, size_t len)
 		return 40;
 	case TRIGGER_ADDRESS:
 		return 10 * n;
+	case TRIGGER_GLOB:
+	case TRIGGER_REGEX:
+		return 3;
 	case TRIGGER_ANY:
 		break;
 	}
@@ -833,8 +838,9 @@ add_pattern(struct compiler *c, struct access *access, const struct expr *expr,
 	pattern_literals(pattern, &literals);
 	pattern_free(pattern);
 	if (literals.n == 0)
-		add_trigger(c, access, expr->field, TRIGGER_ANY, NULL, 0, 0,
-			    worth_of(TRIGGER_ANY, 0));
+		add_trigger(c, access, expr->field,
+			    expr->cmp == CMP_GLOB ? TRIGGER_GLOB : TRIGGER_REGEX, value->text,
+			    value->len, 0, worth_of(TRIGGER_REGEX, 0));
 	for (unsigned i = 0; i < literals.n; i++)
 		add_text(c, access, expr->field, kinds[literals.place], literals.text[i],
 			 literals.len[i]);
@@ -1302,6 +1308,8 @@ enum key_group {
 	KEYS_GRAM1,
 	KEYS_ANY,
 	KEYS_PATHS,
+	KEYS_GLOB,
+	KEYS_REGEX,
 	N_KEY_GROUPS,
 };
 
@@ -1385,6 +1393,11 @@ plan_trigger(struct compiler *c, struct index_plan *plan, const struct trigger *
 	case TRIGGER_ADDRESS:
 		plan_key(c, plan, KEYS_ADDRESS, text, t->len, false, rule);
 		break;
+	case TRIGGER_GLOB:
+	case TRIGGER_REGEX:
+		plan_key(c, plan, t->kind == TRIGGER_GLOB ? KEYS_GLOB : KEYS_REGEX, text, t->len,
+			 false, rule);
+		break;
 	case TRIGGER_ANY:
 		plan_key(c, plan, KEYS_ANY, "", 0, false, rule);
 		break;
@@ -1432,6 +1445,84 @@ out:
 	free(rules);
 }
 
+static int
+compare_rules(const void *a, const void *b)
+{
+	const struct key *x = a, *y = b;
+
+	return x->rule < y->rule ? -1 : x->rule > y->rule;
+}
+
+struct automata {
+	struct pyaudit_index_automaton *entries;
+	size_t n, size;
+};
+
+/* As few automata as the limits allow: all patterns in one, or else each half by itself. */
+static void
+put_automata(struct compiler *c, struct automata *automata, struct pattern **patterns,
+	     struct key *keys, size_t n)
+{
+	struct dfa dfa;
+	int r;
+
+	if (n == 0 || c->no_memory)
+		return;
+	if (n == 1)
+		r = pattern_dfa(&dfa, patterns[0]);
+	else if (n <= UNION_MAX)
+		r = pattern_dfa_union(&dfa, (const struct pattern *const *)patterns, n);
+	else
+		r = PATTERN_E_TOO_LARGE;
+	if (r == PATTERN_E_TOO_LARGE && n > 1) {
+		put_automata(c, automata, patterns, keys, n / 2);
+		put_automata(c, automata, patterns + n / 2, keys + n / 2, n - n / 2);
+		return;
+	}
+	if (r != 0 || !grow(c, &automata->entries, automata->n, &automata->size,
+			    sizeof(*automata->entries))) {
+		c->no_memory = true;
+		if (r == 0)
+			dfa_fini(&dfa);
+		return;
+	}
+	qsort(keys, n, sizeof(*keys), compare_rules);
+	automata->entries[automata->n].dfa = emit_dfa(c, &dfa);
+	automata->entries[automata->n++].rules = put_rules(c, keys, n);
+	dfa_fini(&dfa);
+}
+
+static void
+put_patterns(struct compiler *c, struct index_plan *plan, struct pyaudit_index *index)
+{
+	struct automata automata = {NULL, 0, 0};
+
+	for (unsigned group = KEYS_GLOB; group <= KEYS_REGEX; group++) {
+		size_t n = 0;
+		struct pattern **patterns = calloc(plan->n[group] + 1, sizeof(struct pattern *));
+		struct pattern_error error;
+
+		c->no_memory = c->no_memory || patterns == NULL;
+		for (; patterns != NULL && n < plan->n[group]; n++) {
+			const struct key *key = &plan->keys[group][n];
+
+			if (pattern_parse(&patterns[n],
+					  group == KEYS_GLOB ? PATTERN_GLOB : PATTERN_REGEX,
+					  key->text, key->len, &error) != 0) {
+				c->no_memory = true; /* all were parsed before */
+				break;
+			}
+		}
+		put_automata(c, &automata, patterns, plan->keys[group], n);
+		while (n > 0)
+			pattern_free(patterns[--n]);
+		free(patterns);
+	}
+	index->n_automata = pyaudit_le16_of((uint16_t)automata.n);
+	index->automata = put_table(c, automata.entries, automata.n, sizeof(*automata.entries));
+	free(automata.entries);
+}
+
 static struct pyaudit_index
 put_index(struct compiler *c, unsigned field, struct index_plan *plan)
 {
@@ -1443,7 +1534,7 @@ put_index(struct compiler *c, unsigned field, struct index_plan *plan)
 	};
 	struct pyaudit_index index = {.field = (uint8_t)field};
 
-	for (unsigned i = KEYS_GRAM4; i < N_KEY_GROUPS; i++)
+	for (unsigned i = KEYS_GRAM4; i <= KEYS_PATHS; i++)
 		if (plan->n[i] > 0)
 			qsort(plan->keys[i], plan->n[i], sizeof(struct key), compare_keys);
 	index.any = put_rules(c, plan->keys[KEYS_ANY], plan->n[KEYS_ANY]);
@@ -1459,6 +1550,7 @@ put_index(struct compiler *c, unsigned field, struct index_plan *plan)
 		if (plan->n[i] > 0)
 			index.parts |= parts[i];
 	put_numbers(c, plan, &index);
+	put_patterns(c, plan, &index);
 	return index;
 }
 
@@ -1767,6 +1859,20 @@ gather_allow(struct compiler *c)
 	}
 }
 
+/* They were written one after the other, so their offsets ascend. */
+static void
+put_program_table(struct compiler *c, struct pyaudit_image *head)
+{
+	pyaudit_le32 *programs = take(c, (c->n_programs + 1) * sizeof(*programs));
+	size_t n = 0;
+
+	for (size_t i = 0; programs != NULL && i < c->n_programs; i++)
+		if (c->programs[i].offset != 0)
+			programs[n++] = pyaudit_le32_of(c->programs[i].offset);
+	head->programs = put_table(c, programs, n, sizeof(*programs));
+	head->n_programs = pyaudit_le32_of((uint32_t)n);
+}
+
 static int
 compile(struct compiler *c)
 {
@@ -1806,6 +1912,7 @@ compile(struct compiler *c)
 	head.n_tests = pyaudit_le32_of((uint32_t)c->n_tests);
 	head.proc_tests = put_table(c, c->proc_tests, c->n_proc_tests, sizeof(*c->proc_tests));
 	head.n_proc_tests = pyaudit_le32_of((uint32_t)c->n_proc_tests);
+	put_program_table(c, &head);
 	head.size = pyaudit_le32_of((uint32_t)c->out.len);
 	if (c->no_memory)
 		return -ENOMEM;

@@ -952,6 +952,8 @@ struct builder {
 	size_t next_size;
 	uint8_t classes[256], example[256];
 	uint32_t n_classes;
+	uint32_t states_max;
+	uint64_t work_max;
 };
 
 #define SUBSET_TABLE_SIZE (4 * PATTERN_STATES_MAX)
@@ -1014,7 +1016,7 @@ intern(struct builder *b, bool at_begin)
 		    memcmp(b->pool + subset->items, c->items, c->n_items * sizeof(*c->items)) == 0)
 			return (int)(b->table[slot] - 1);
 	}
-	if (b->n_subsets == PATTERN_STATES_MAX ||
+	if (b->n_subsets == b->states_max ||
 	    (b->n_subsets + 1) * b->n_classes > PATTERN_TABLE_MAX)
 		return PATTERN_STATES_MAX;
 
@@ -1055,7 +1057,7 @@ explore(struct builder *b, const struct nfa *nfa, uint32_t *ret_start)
 			if (state < 0)
 				return state;
 			if (state == PATTERN_STATES_MAX ||
-			    b->closure.work + b->end.work > PATTERN_WORK_MAX)
+			    b->closure.work + b->end.work > b->work_max)
 				return PATTERN_E_TOO_LARGE;
 			while (i * b->n_classes + class >= b->next_size)
 				if (!grow(&b->next, b->next_size, &b->next_size, sizeof(*b->next)))
@@ -1105,10 +1107,11 @@ finish(struct dfa *ret, const struct builder *b, uint32_t start)
 	return 0;
 }
 
-int
-pattern_dfa_union(struct dfa *ret_dfa, const struct pattern *const *patterns, size_t n)
+static int
+make_dfa(struct dfa *ret_dfa, const struct pattern *const *patterns, size_t n, uint32_t states_max,
+	 uint64_t work_max)
 {
-	struct builder b = {.n_classes = 1};
+	struct builder b = {.n_classes = 1, .states_max = states_max, .work_max = work_max};
 	uint32_t start = 0;
 	struct nfa nfa;
 	int r = nfa_build(&nfa, patterns, n);
@@ -1137,7 +1140,13 @@ pattern_dfa_union(struct dfa *ret_dfa, const struct pattern *const *patterns, si
 int
 pattern_dfa(struct dfa *ret_dfa, const struct pattern *pattern)
 {
-	return pattern_dfa_union(ret_dfa, &pattern, 1);
+	return make_dfa(ret_dfa, &pattern, 1, PATTERN_STATES_MAX, PATTERN_WORK_MAX);
+}
+
+int
+pattern_dfa_union(struct dfa *ret_dfa, const struct pattern *const *patterns, size_t n)
+{
+	return make_dfa(ret_dfa, patterns, n, PATTERN_UNION_STATES_MAX, PATTERN_UNION_WORK_MAX);
 }
 
 void

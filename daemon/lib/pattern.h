@@ -24,7 +24,9 @@
 #define PATTERN_NODES_MAX 16384	     /* of the tree, and states of the nondeterministic automaton */
 #define PATTERN_STATES_MAX 2048	     /* of the automaton in the image */
 #define PATTERN_TABLE_MAX (64 * 1024) /* its entries */
-#define PATTERN_WORK_MAX 20000000    /* steps to make it */
+#define PATTERN_WORK_MAX 8000000     /* steps to make it */
+#define PATTERN_UNION_STATES_MAX 512
+#define PATTERN_UNION_WORK_MAX 500000
 
 enum pattern_kind {
 	PATTERN_GLOB,
@@ -60,7 +62,8 @@ struct dfa {
 
 /* 0, PATTERN_E_TOO_LARGE, or -ENOMEM. */
 int pattern_dfa(struct dfa *ret_dfa, const struct pattern *pattern);
-/* One automaton that holds where one of the patterns does. */
+/* One automaton that holds where one of the patterns does; its limits are lower, for whoever asks
+ * can do with several. */
 int pattern_dfa_union(struct dfa *ret_dfa, const struct pattern *const *patterns, size_t n);
 void dfa_fini(struct dfa *dfa);
 bool dfa_match(const struct dfa *dfa, const char *text, size_t len);

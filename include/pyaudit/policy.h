@@ -12,8 +12,8 @@
  *   program   what judges one event: its rules, those to look at always, and one index for each
  *             field whose values lead to rules
  *   index     finds the rules that a value of the field may concern: by whole text, beginning and
- *             end (tries), by a text within (hashed grams), by number, by address. It names
- *             candidates, a superset; whether a rule holds is said by its nodes alone
+ *             end (tries), by a text within (hashed grams), by number, by address, by automata
+ *             for patterns that have no text to look for. It names candidates, a superset; whether a rule holds is said by its nodes alone
  *   rule      its condition as a graph of nodes that leads forward only: a test, and where to go
  *             on from there when it holds and when it does not
  *   test      one field against values; shared by all rules that ask the same
@@ -69,8 +69,9 @@ struct pyaudit_image {
 	pyaudit_le32 rules, n_rules;
 	pyaudit_le32 tests, n_tests;
 	pyaudit_le32 proc_tests, n_proc_tests; /* le32 each: the test that makes proc bit i */
+	pyaudit_le32 programs, n_programs;     /* le32 each: their offsets, ascending */
 };
-static_assert(sizeof(struct pyaudit_image) == 80, "image header size");
+static_assert(sizeof(struct pyaudit_image) == 88, "image header size");
 
 /* Numbers of rules, as le16. Of the program's rules: index into pyaudit_program.rules. */
 struct pyaudit_list {
@@ -174,7 +175,7 @@ enum pyaudit_index_parts {
 struct pyaudit_index {
 	uint8_t field;
 	uint8_t parts;
-	pyaudit_le16 reserved;
+	pyaudit_le16 n_automata;
 	struct pyaudit_list any;   /* wherever the field has a value */
 	struct pyaudit_list paths; /* those that ask `under`: a path not normal concerns them */
 	pyaudit_le32 forward;	   /* trie over the text from its start */
@@ -182,8 +183,16 @@ struct pyaudit_index {
 	pyaudit_le32 address;	   /* trie over '4' or '6' and the bytes of the address */
 	pyaudit_le32 grams[3];	   /* texts within, found by 4, 2 and 1 bytes */
 	pyaudit_le32 ints, n_ints; /* struct pyaudit_index_int, sorted */
+	pyaudit_le32 automata;	   /* struct pyaudit_index_automaton */
 };
-static_assert(sizeof(struct pyaudit_index) == 52, "index size");
+static_assert(sizeof(struct pyaudit_index) == 56, "index size");
+
+/* Patterns without a text to look them up by, several in one automaton. */
+struct pyaudit_index_automaton {
+	pyaudit_le32 dfa;
+	struct pyaudit_list rules; /* where one of the patterns holds */
+};
+static_assert(sizeof(struct pyaudit_index_automaton) == 12, "automaton entry size");
 
 struct pyaudit_index_int {
 	pyaudit_le64 value;

@@ -126,6 +126,7 @@ expressions_match_as_documented(void **state)
 		{"^(|a)b$", "b", true},		{"(^|/)etc", "/etc", true},
 		{"(^|/)etc", "etc", true},	{"(^|/)etc", "xetc", false},
 		{"etc(/|$)", "etc", true},	{"etc(/|$)", "etcx", false},
+		{"a*$^", "a", false},		{"a*$^", "", true},
 		{"^a|b$", "ax", true},		{"^a|b$", "xb", true},
 		{"^a|b$", "xax", false},	{"(?i)abc", "aBC", true},
 		{"(?i)[a-c]+$", "XABC", true},	{"(?i)[^a]", "A", false},
@@ -254,6 +255,10 @@ patterns_are_looked_up_by_what_they_need(void **state)
 		{PATTERN_REGEX, "(abc)+", PATTERN_WITHIN, 1, "abc"},
 		{PATTERN_REGEX, "a{3}", PATTERN_WITHIN, 1, "aaa"},
 		{PATTERN_REGEX, "abc|", PATTERN_WITHIN, 0, ""},
+		{PATTERN_REGEX, "^(abc|\\d+)", PATTERN_WITHIN, 0, ""},
+		{PATTERN_REGEX, "^(\\d+|abc)", PATTERN_WITHIN, 0, ""},
+		{PATTERN_REGEX, "(abc|\\d+)$", PATTERN_WITHIN, 0, ""},
+		{PATTERN_REGEX, "(\\d+|abc)$", PATTERN_WITHIN, 0, ""},
 		{PATTERN_REGEX, "^(a|b)$", PATTERN_WHOLE, 2, "b,a"},
 	};
 

@@ -553,6 +553,70 @@ more_hits_than_fit_keep_the_strongest(void **state)
 		assert_int_equal(v.hits[i], i - 5);
 }
 
+/* The quick look for what needs normalising takes eight bytes at a time. */
+static void
+odd_slashes_are_seen_wherever_they_stand(void **state)
+{
+	static const char *const odd[] = {"/../etc", "/../etc/x", "/..//etc", "/.././etc", "//../etc"};
+	struct rule_set *set = one_rule("file.path under '/etc'");
+	struct image image = build(set, &plain_options);
+	struct pyaudit_verdict verdict;
+	struct scene scene;
+	char path[80];
+
+	(void)state;
+	for (int n = 1; n < 40; n++)
+		for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+			(void)snprintf(path, sizeof(path), "/%.*s%s", n,
+				       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", odd[i]);
+			scene_init(&scene, "open");
+			scene.args[0] = text(path);
+			scene.event.n_args = 1;
+			judge(&image, &scene, &verdict);
+			if (verdict.n_hits != 1)
+				fail_msg("%s", path);
+		}
+	image_fini(&image);
+	rules_free(set);
+}
+
+/* More patterns without a literal than one automaton takes. */
+static void
+patterns_without_a_text_share_automata(void **state)
+{
+	char rules[32768], path[64] = "";
+	struct pyaudit_verdict v;
+	size_t n = 0;
+
+	(void)state;
+	n += (size_t)snprintf(rules, sizeof(rules), "{\"version\":1,\"rules\":[");
+	for (unsigned i = 1; i <= 60; i++)
+		n += (size_t)snprintf(rules + n, sizeof(rules) - n,
+				      "{\"id\":\"r%u\",\"title\":\"t\",\"on\":[\"open\"],"
+				      "\"severity\":\"info\",\"action\":\"alert\",\"when\":["
+				      "\"file.path matches '^[a-z]{%u}$'\"]},",
+				      i, i);
+	for (unsigned i = 1; i <= 8; i++)
+		n += (size_t)snprintf(rules + n, sizeof(rules) - n,
+				      "{\"id\":\"s%u\",\"title\":\"t\",\"on\":[\"open\"],"
+				      "\"severity\":\"info\",\"action\":\"alert\",\"when\":["
+				      "\"file.path matches '[0-9].{%u}[A-Z]'\"]}%s",
+				      i, i, i < 8 ? "," : "]}");
+	for (unsigned i = 1; i <= 60; i++) {
+		path[i - 1] = 'a';
+		v = judge_open(rules, &plain_options, path);
+		assert_int_equal(v.n_hits, 1);
+		assert_int_equal(v.hits[0], i - 1);
+	}
+	v = judge_open(rules, &plain_options, "/0aaaZ");
+	assert_int_equal(v.n_hits, 1);
+	assert_int_equal(v.hits[0], 62);
+	v = judge_open(rules, &plain_options, "/00aaaaaaaZ");
+	assert_int_equal(v.n_hits, 2);
+	assert_int_equal(v.hits[0], 66);
+	assert_int_equal(v.hits[1], 67);
+}
+
 static void
 a_full_scratch_hides_no_path(void **state)
 {
@@ -1254,6 +1318,8 @@ main(int argc, char **argv)
 		cmocka_unit_test(allow_takes_back_only_the_rules_it_names),
 		cmocka_unit_test(observe_weakens_and_says_so),
 		cmocka_unit_test(more_hits_than_fit_keep_the_strongest),
+		cmocka_unit_test(odd_slashes_are_seen_wherever_they_stand),
+		cmocka_unit_test(patterns_without_a_text_share_automata),
 		cmocka_unit_test(a_full_scratch_hides_no_path),
 		cmocka_unit_test(image_and_reference_agree_on_random_rules),
 		cmocka_unit_test(damaged_images_are_refused_or_harmless),
