@@ -36,6 +36,7 @@
 #define RECORD_DEFAULT "exec,network,native,unpickle,tamper"
 #define LINES_PER_TURN 500  /* events shown before we look at anything else */
 #define DRAIN_IDLE_MS 15000 /* at the end: a monitor that says nothing for so long is stuck */
+#define DRAIN_GRACE_MS 2000 /* which it has also when a signal says to hurry */
 
 static const char help[] =
 	"Usage: pyauditctl run [OPTION...] [--] COMMAND [ARG...]\n"
@@ -634,6 +635,28 @@ watch_command(struct run *run)
 
 /* The end */
 
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* How long to wait for the daemon's next word, 0: no longer. The signal that ended the command may
+ * come to us a second time (timeout(1) signals a process and then its group): it must not cost
+ * events. */
+static int
+patience_ms(int64_t begun_ms)
+{
+	int64_t left = begun_ms + DRAIN_GRACE_MS - now_ms();
+
+	if (caught == 0)
+		return DRAIN_IDLE_MS;
+	return left > 0 ? (int)left : 0;
+}
+
 /* Tells the daemon to read everything to its end and to end itself, and shows what still comes.
  * Its last words are in *ret_status then. Gives up on a daemon that does nothing any more, or on
  * a signal: the user's patience is the limit. */
@@ -642,8 +665,9 @@ stop_monitor(struct run *run, cJSON **ret_status)
 {
 	CLEANUP(client_close) struct client control = CLIENT_INIT;
 	CLEANUP(json_freep) cJSON *request = cJSON_CreateObject();
+	int64_t begun_ms = now_ms();
 	bool more = false;
-	int r;
+	int r, wait_ms;
 
 	if (cJSON_AddStringToObject(request, "request", "stop") == NULL ||
 	    client_open(&control, run->monitor.dir) != 0 || client_send(&control, request) != 0)
@@ -654,11 +678,10 @@ stop_monitor(struct run *run, cJSON **ret_status)
 				       {.fd = run->events.fd, .events = POLLIN},
 				       {.fd = control.fd, .events = POLLIN}};
 
-		if (poll(fds, 4, more ? 0 : DRAIN_IDLE_MS) == 0 && !more)
+		wait_ms = patience_ms(begun_ms);
+		if (wait_ms == 0 || (poll(fds, 4, more ? 0 : wait_ms) == 0 && !more))
 			return false;
 		drain_wake_pipe();
-		if (caught != 0)
-			return false;
 		monitor_read_log(&run->monitor);
 		more = show_events(run);
 		if (fds[3].revents == 0)

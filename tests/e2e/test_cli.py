@@ -468,6 +468,19 @@ def test_children_that_live_on_are_not_waited_for(tree):
     os.kill(int(done.out), signal.SIGKILL)
 
 
+def test_timeout_costs_no_events(no_exec):
+    """timeout(1) signals us and then our whole group: the second one comes while the monitor ends."""
+    timeout = shutil.which("timeout")
+    if timeout is None:
+        pytest.skip("timeout is not installed")
+    for _ in range(3):
+        process = subprocess.Popen([timeout, "0.5", str(CTL), "run", "--rules", no_exec, PYTHON, "-I", "-c",
+                                    "import time; time.sleep(60)"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env=clean_env())
+        done = outcome(process)
+        assert done.code == 124 and done.err.endswith("1 process\n"), done
+
+
 # run: terminals
 
 class Terminal:
