@@ -26,7 +26,7 @@ buf_reset(struct buf *buf)
 }
 
 bool
-buf_reserve(struct buf *buf, size_t n)
+buf_grow(struct buf *buf, size_t n)
 {
 	size_t size;
 	char *data;
@@ -50,28 +50,6 @@ buf_reserve(struct buf *buf, size_t n)
 	buf->data = data;
 	buf->size = size;
 	return true;
-}
-
-void
-buf_add(struct buf *buf, const void *bytes, size_t n)
-{
-	if (n == 0 || !buf_reserve(buf, n))
-		return;
-	memcpy(buf->data + buf->len, bytes, n);
-	buf->len += n;
-}
-
-void
-buf_add_char(struct buf *buf, char c)
-{
-	if (buf_reserve(buf, 1))
-		buf->data[buf->len++] = c;
-}
-
-void
-buf_add_str(struct buf *buf, const char *s)
-{
-	buf_add(buf, s, strlen(s));
 }
 
 void

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define BUF_SIZE_MAX ((size_t)1 << 30)
 
@@ -24,10 +25,37 @@ void buf_fini(struct buf *buf);
 /* Empties it and clears a failure; keeps the memory. */
 void buf_reset(struct buf *buf);
 /* Makes room for @n more bytes. False where there is none, now and from then on. */
-bool buf_reserve(struct buf *buf, size_t n);
-void buf_add(struct buf *buf, const void *bytes, size_t n);
-void buf_add_char(struct buf *buf, char c);
-void buf_add_str(struct buf *buf, const char *s);
+bool buf_grow(struct buf *buf, size_t n); /* behind buf_reserve */
+
+/* These run for every event and every member of it. */
+static inline bool
+buf_reserve(struct buf *buf, size_t n)
+{
+	return (n <= buf->size - buf->len && !buf->failed) || buf_grow(buf, n);
+}
+
+static inline void
+buf_add(struct buf *buf, const void *bytes, size_t n)
+{
+	if (n == 0 || !buf_reserve(buf, n))
+		return;
+	memcpy(buf->data + buf->len, bytes, n);
+	buf->len += n;
+}
+
+static inline void
+buf_add_char(struct buf *buf, char c)
+{
+	if (buf_reserve(buf, 1))
+		buf->data[buf->len++] = c;
+}
+
+static inline void
+buf_add_str(struct buf *buf, const char *s)
+{
+	buf_add(buf, s, strlen(s));
+}
+
 void buf_add_uint(struct buf *buf, uint64_t value);
 void buf_add_int(struct buf *buf, int64_t value);
 __attribute__((format(printf, 2, 3))) void buf_addf(struct buf *buf, const char *format, ...);

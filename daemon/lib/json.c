@@ -6,61 +6,6 @@
 #include <string.h>
 
 static void
-json_separate(struct json *json)
-{
-	if (json->comma)
-		buf_add_char(json->out, ',');
-	json->comma = true;
-}
-
-void
-json_object(struct json *json)
-{
-	json_separate(json);
-	buf_add_char(json->out, '{');
-	json->comma = false;
-}
-
-void
-json_object_end(struct json *json)
-{
-	buf_add_char(json->out, '}');
-	json->comma = true;
-}
-
-void
-json_array(struct json *json)
-{
-	json_separate(json);
-	buf_add_char(json->out, '[');
-	json->comma = false;
-}
-
-void
-json_array_end(struct json *json)
-{
-	buf_add_char(json->out, ']');
-	json->comma = true;
-}
-
-void
-json_key(struct json *json, const char *name)
-{
-	size_t n = strlen(name);
-
-	if (!buf_reserve(json->out, n + 4))
-		return;
-	if (json->comma)
-		json->out->data[json->out->len++] = ',';
-	json->out->data[json->out->len++] = '"';
-	memcpy(json->out->data + json->out->len, name, n);
-	json->out->len += n;
-	json->out->data[json->out->len++] = '"';
-	json->out->data[json->out->len++] = ':';
-	json->comma = false;
-}
-
-static void
 json_add_control(struct buf *out, unsigned char c)
 {
 	static const char hex[] = "0123456789abcdef";
@@ -82,6 +27,35 @@ json_add_control(struct buf *out, unsigned char c)
 	}
 }
 
+/* How many of the bytes stand for themselves: ASCII, no control character, no quote, no backslash.
+ * Eight at a time: a byte of @hit has its top bit set where one of them is something else; a
+ * carry may set it in a byte behind one that is, never in the first. */
+static size_t
+plain_length(const char *s, size_t n)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8) {
+		uint64_t word, quote, back, hit;
+
+		memcpy(&word, s + i, 8);
+		quote = word ^ ones * '"';
+		back = word ^ ones * '\\';
+		hit = (word | (word - ones * 0x20) | (quote - ones) | (back - ones) |
+		       (word + ones)) & tops;
+		if (hit != 0)
+			break;
+	}
+	for (; i < n; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
+			break;
+	}
+	return i;
+}
+
 void
 json_text(struct json *json, const char *s, size_t n)
 {
@@ -92,13 +66,9 @@ json_text(struct json *json, const char *s, size_t n)
 	if (!buf_reserve(out, n + 2))
 		return;
 	buf_add_char(out, '"');
-	while (i < n) {
+	while (i += plain_length(s + i, n - i), i < n) {
 		unsigned char c = (unsigned char)s[i];
 
-		if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
-			i++;
-			continue;
-		}
 		if (c >= 0x80) {
 			size_t len = utf8_sequence(s + i, n - i);
 

@@ -20,12 +20,55 @@ json_on(struct buf *out)
 	return (struct json){.out = out};
 }
 
-void json_object(struct json *json);
-void json_object_end(struct json *json);
-void json_array(struct json *json);
-void json_array_end(struct json *json);
-/* A member's name, which must not need escaping. */
-void json_key(struct json *json, const char *name);
+static inline void
+json_separate(struct json *json)
+{
+	if (json->comma)
+		buf_add_char(json->out, ',');
+	json->comma = true;
+}
+
+static inline void
+json_begin(struct json *json, char bracket)
+{
+	json_separate(json);
+	buf_add_char(json->out, bracket);
+	json->comma = false;
+}
+
+static inline void
+json_end(struct json *json, char bracket)
+{
+	buf_add_char(json->out, bracket);
+	json->comma = true;
+}
+
+#define json_object(json) json_begin(json, '{')
+#define json_object_end(json) json_end(json, '}')
+#define json_array(json) json_begin(json, '[')
+#define json_array_end(json) json_end(json, ']')
+
+/* A member's name, which must not need escaping. Inline, so that lengths are constants. */
+static inline void
+json_key(struct json *json, const char *name)
+{
+	size_t n = strlen(name);
+	char *at;
+
+	if (!buf_reserve(json->out, n + 4))
+		return;
+	at = json->out->data + json->out->len;
+	if (json->comma)
+		*at++ = ',';
+	*at++ = '"';
+	memcpy(at, name, n);
+	at += n;
+	*at++ = '"';
+	*at++ = ':';
+	json->out->len = (size_t)(at - json->out->data);
+	json->comma = false;
+}
+
 /* Invalid UTF-8 becomes U+FFFD, one per byte. */
 void json_text(struct json *json, const char *s, size_t n);
 /* NULL gives null. */

@@ -78,6 +78,40 @@ every_byte_becomes_valid_text(void **state)
 	buf_fini(&buf);
 }
 
+/* The writer looks at eight bytes at a time. */
+static void
+a_byte_is_seen_wherever_it_stands(void **state)
+{
+	struct buf buf;
+	struct json json;
+	char text[24];
+
+	(void)state;
+	buf_init(&buf);
+	for (unsigned byte = 1; byte < 256; byte++) {
+		for (size_t at = 0; at < sizeof(text); at++) {
+			cJSON *root;
+
+			memset(text, 'a', sizeof(text));
+			text[at] = (char)byte;
+			json = json_on(&buf);
+			json_text(&json, text, sizeof(text));
+			for (size_t i = 1; i + 1 < buf.len; i++)
+				assert_true((unsigned char)buf.data[i] >= 0x20);
+			root = cJSON_ParseWithLength(buf.data, buf.len);
+			assert_non_null(root);
+			assert_memory_equal(root->valuestring, text, at);
+			if (byte < 0x80)
+				assert_memory_equal(root->valuestring, text, sizeof(text));
+			else
+				assert_memory_equal(root->valuestring + at, "\xef\xbf\xbd", 3);
+			cJSON_Delete(root);
+			buf_reset(&buf);
+		}
+	}
+	buf_fini(&buf);
+}
+
 static void
 escapes_are_the_short_ones(void **state)
 {
@@ -143,6 +177,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(commas_stand_between_values),
 		cmocka_unit_test(every_byte_becomes_valid_text),
+		cmocka_unit_test(a_byte_is_seen_wherever_it_stands),
 		cmocka_unit_test(escapes_are_the_short_ones),
 		cmocka_unit_test(numbers_without_a_json_form_are_text),
 		cmocka_unit_test(time_is_rfc3339_with_nanoseconds),
