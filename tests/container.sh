@@ -182,7 +182,9 @@ journal() {
 		cmake --preset release -DPYAUDIT_TESTS=OFF -DCMAKE_INSTALL_PREFIX=/usr >/dev/null
 		cmake --build build/release -j"$(nproc)" >/dev/null
 		cmake --install build/release >/dev/null
+		# What a package's scripts would do.
 		systemd-sysusers >/dev/null 2>&1 || :
+		journalctl --update-catalog >/dev/null 2>&1 || :
 		mkdir -p /var/log/journal'
 	cp "$here/tests/journal.py" "$work/journal/root/journal.py"
 	cat >"$work/journal/etc/systemd/system/pyaudit-acceptance.service" <<-'UNIT'
