@@ -45,14 +45,16 @@ static const char help[] =
 	"standard error, what rules deny is refused. Input, terminal, signals and the exit status\n"
 	"are the command's own.\n"
 	"\n"
-	"  --rules PATH        rules beside the shipped ones: a file or a directory; may be repeated\n"
+	"  --rules PATH        rules beside the shipped ones, a file or directory; may be\n"
+	"                      repeated\n"
 	"  --no-default-rules  leave out the shipped rules\n"
 	"  --observe           refuse nothing: say what would have been refused\n"
-	"  --record CLASSES    what to record without a rule: exec, file, network, import, native,\n"
-	"                      code, unpickle, startup, tamper, process, separated by commas, or all\n"
+	"  --record CLASSES    what to record without a rule: exec, file, network, import,\n"
+	"                      native, code, unpickle, startup, tamper, process, separated by\n"
+	"                      commas, or all\n"
 	"                      (default: " RECORD_DEFAULT ")\n"
-	"  --json PATH         write events as JSON lines to PATH; -: to standard output in the place\n"
-	"                      of text on standard error\n"
+	"  --json PATH         write events as JSON lines to PATH; -: to standard output, in the\n"
+	"                      place of text on standard error\n"
 	"  -q, --quiet         show neither events nor summary\n"
 	"\n"
 	"Examples:\n"
@@ -60,8 +62,9 @@ static const char help[] =
 	"  pyauditctl run --rules deny-exec.json -- python3 -c 'import os; os.system(\"id\")'\n"
 	"  pyauditctl run --record all --json events.ndjson --quiet -- pip install ./package\n"
 	"\n"
-	"Exit status: the command's; 128+N if signal N ended it; 127 no such command, 126 it cannot\n"
-	"be executed, 125 no monitor, 2 mistake on the command line or in rules: then it was not run.\n";
+	"Exit status: the command's; 128+N if signal N ended it; 127 no such command, 126 it\n"
+	"cannot be executed, 125 no monitor, 2 mistake on the command line or in rules: then it\n"
+	"was not run.\n";
 
 struct run {
 	struct monitor_options options;
@@ -292,7 +295,8 @@ parse_options(struct run *run, int argc, char **argv)
 			(void)fputs(help, stdout);
 			return CTL_OK;
 		case ':':
-			return ctl_usage_error("run", "option '%s' needs a value", argv[optind - 1]);
+			return ctl_usage_error("run", "option '%s' needs a value",
+					       argv[optind - 1]);
 		default:
 			return ctl_usage_error("run", "unknown option '%s'", argv[optind - 1]);
 		}
@@ -340,7 +344,8 @@ open_json(struct run *run)
 static bool
 choose_writer(struct run *run)
 {
-	run->writes_json = run->json_out != NULL || (run->json != NULL && strcmp(run->json, "-") == 0);
+	run->writes_json =
+		run->json_out != NULL || (run->json != NULL && strcmp(run->json, "-") == 0);
 	if (run->json_out != NULL)
 		writer_json_init(&run->writer, run->json_out);
 	else if (run->writes_json)
@@ -746,7 +751,7 @@ say_summary(const struct run *run, const cJSON *status)
 	say_count(", ", (double)run->n_processes, "process", "processes", NULL);
 	(void)fputc('\n', stderr);
 	if (run->n_processes == 0)
-		(void)fprintf(stderr, "pyaudit: no Python program was seen that could be watched\n");
+		(void)fputs("pyaudit: no Python program was seen that could be watched\n", stderr);
 }
 
 /* After the command: everything shown, the files whole, the directory gone. */

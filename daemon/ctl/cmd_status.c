@@ -154,7 +154,8 @@ print_daemon(const cJSON *status)
 	format_duration(uptime, sizeof(uptime), get_number(status, "uptime_s"));
 	(void)printf("%spyauditd ", palette->bold);
 	text_print_cell(stdout, get_string(status, "version"), 0);
-	(void)printf("%s, process %.0f, up %s\n", palette->reset, get_number(status, "pid"), uptime);
+	(void)printf("%s, process %.0f, up %s\n", palette->reset, get_number(status, "pid"),
+		     uptime);
 	(void)printf("rules      %.0f, generation %.0f%s\n", get_number(status, "rules"),
 		     get_number(status, "generation"),
 		     cJSON_IsTrue(get(status, "observe")) ? ", observing only: nothing is refused"

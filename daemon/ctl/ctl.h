@@ -26,8 +26,7 @@ typedef int ctl_main_fn(int argc, char **argv);
 
 struct ctl_command {
 	const char *name;
-	const char *synopsis; /* arguments, for the list of commands */
-	const char *about;    /* one line */
+	const char *about; /* one line */
 	ctl_main_fn *main;
 };
 

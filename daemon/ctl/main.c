@@ -17,12 +17,11 @@
 #define WORD_MAX 64 /* longer words are not compared: nobody mistyped a command like that */
 
 static const struct ctl_command commands[] = {
-	{"run", "[OPTION...] [--] COMMAND [ARG...]",
-	 "watch one command: a private monitor, no root, no service", cmd_run},
-	{"tail", "[OPTION...] [FILTER]", "show events of the running daemon as they happen", cmd_tail},
-	{"status", "[OPTION...]", "show the daemon's state and the processes it watches", cmd_status},
-	{"reload", "[OPTION...]", "make the daemon read its rules again", cmd_reload},
-	{"rules", "check|test|list [PATH...]", "check, test and list rules", cmd_rules},
+	{"run", "watch one command: a private monitor, no root, no service", cmd_run},
+	{"tail", "show events of the running daemon as they happen", cmd_tail},
+	{"status", "show the daemon's state and the processes it watches", cmd_status},
+	{"reload", "make the daemon read its rules again", cmd_reload},
+	{"rules", "check, test and list rules", cmd_rules},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -129,8 +128,8 @@ print_help(FILE *out)
 		    "  pyauditctl tail 'severity >= warning'\n"
 		    "  pyauditctl COMMAND --help\n"
 		    "\n"
-		    "Exit status: 0 done, 1 it did not work, 2 mistake on the command line; for run, that\n"
-		    "of the command. See pyauditctl(1).\n",
+		    "Exit status: 0 done, 1 it did not work, 2 mistake on the command line;\n"
+		    "for run, that of the command. See pyauditctl(1).\n",
 		    out);
 }
 

@@ -458,7 +458,8 @@ render_alert(struct text *text, const struct ctl_palette *palette, const cJSON *
 	const char *action = get_string(event, "action");
 	const char *severity = get_string(event, "severity");
 	const char *message = get_string(event, "message");
-	bool denied = action != NULL && (strcmp(action, "block") == 0 || strcmp(action, "kill") == 0);
+	bool denied =
+		action != NULL && (strcmp(action, "block") == 0 || strcmp(action, "kill") == 0);
 
 	add_colour(text, palette->bold);
 	add_colour(text, denied ? palette->red : palette->yellow);
