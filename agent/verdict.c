@@ -9,7 +9,7 @@
  * the compiler. The fields a condition tests are fetched when first asked for.
  *
  * It runs inside other people's programs on each security event: nothing is allocated, nothing
- * fails, nothing recurses, all state is in struct judge on the stack (about 1.6 KiB), and the
+ * fails, nothing recurses, all state is in struct judge on the stack (1.4 KiB), and the
  * image is only read, by any number of threads. pyaudit_image_check has made sure once that
  * every offset, count and state number is in range and that every walk ends; so nothing is
  * checked here again.
@@ -24,7 +24,7 @@
 #define N_EVENT_FIELDS PYAUDIT_F_PROC_PID
 static_assert(N_EVENT_FIELDS <= 64, "fields fit the word of those fetched");
 
-#define MEMO_SIZE 128
+#define MEMO_SIZE 64
 
 struct judge {
 	const uint8_t *base;
@@ -39,7 +39,7 @@ struct judge {
 	uint16_t memo[MEMO_SIZE]; /* rules that have been looked at, by their low bits */
 	struct pyaudit_value values[N_EVENT_FIELDS];
 };
-static_assert(sizeof(struct judge) <= 1664, "the evaluator's stack is the guest's");
+static_assert(sizeof(struct judge) <= 1536, "the evaluator's stack is the guest's");
 
 /* The accessors of le.h put bytes together, which compilers do not always see through. */
 #define get16(v) pyaudit_load16((v).b)
@@ -216,9 +216,9 @@ parse_part(const char **s, const char *end, uint64_t *ret)
 	}
 	for (; p < end && *p != '.'; p++) {
 		unsigned c = (uint8_t)*p;
-		unsigned digit = c - '0' < 10		 ? c - '0'
+		unsigned digit = c - '0' < 10		? c - '0'
 				 : (c | 0x20) - 'a' < 6 ? (c | 0x20) - 'a' + 10
-							 : 99;
+							: 99;
 
 		if (digit >= base)
 			return false;
@@ -274,9 +274,9 @@ parse_v6(const char *s, const char *end, uint8_t ret[16])
 
 		for (; s < end && *s != ':' && *s != '.'; s++, n_digits++) {
 			unsigned c = (uint8_t)*s;
-			unsigned digit = c - '0' < 10		 ? c - '0'
+			unsigned digit = c - '0' < 10		? c - '0'
 					 : (c | 0x20) - 'a' < 6 ? (c | 0x20) - 'a' + 10
-								 : 99;
+								: 99;
 
 			if (digit > 15 || n_digits == 4)
 				return false;
@@ -440,8 +440,7 @@ number_holds(const uint8_t *base, const struct pyaudit_test *test, int64_t numbe
 	uint32_t low = 0, high = get32(test->n_ints);
 
 	if (test->op == PYAUDIT_TEST_RANGE)
-		return number >= (int64_t)get64(ints[0]) &&
-		       number <= (int64_t)get64(ints[1]);
+		return number >= (int64_t)get64(ints[0]) && number <= (int64_t)get64(ints[1]);
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 		int64_t n = (int64_t)get64(ints[middle]);
@@ -495,14 +494,12 @@ text_holds(const uint8_t *base, const struct pyaudit_test *test, const char *s, 
 		return false;
 	case PYAUDIT_TEST_CONTAINS:
 		for (uint32_t i = 0; i < n; i++)
-			if (memmem(s, len, at(base, texts[i].at), get32(texts[i].len)) !=
-			    NULL)
+			if (memmem(s, len, at(base, texts[i].at), get32(texts[i].len)) != NULL)
 				return true;
 		return false;
 	case PYAUDIT_TEST_UNDER:
 		for (uint32_t i = 0; i < n; i++)
-			if (pyaudit_path_under(at(base, texts[i].at), get32(texts[i].len),
-					       s, len))
+			if (pyaudit_path_under(at(base, texts[i].at), get32(texts[i].len), s, len))
 				return true;
 		return false;
 	case PYAUDIT_TEST_PATTERN: {
@@ -547,10 +544,10 @@ static bool
 test_holds(const uint8_t *base, const struct pyaudit_test *test, const struct pyaudit_value *v)
 {
 	if (test->op == PYAUDIT_TEST_EXISTS)
-		return v->type == PYAUDIT_TAG_BOOL ? v->i != 0
-						   : v->type == PYAUDIT_TAG_LIST ||
-							     v->type == PYAUDIT_TAG_INT ||
-							     pyaudit_value_is_text(v);
+		return v->type == PYAUDIT_TAG_BOOL
+			       ? v->i != 0
+			       : v->type == PYAUDIT_TAG_LIST || v->type == PYAUDIT_TAG_INT ||
+					 pyaudit_value_is_text(v);
 	if (v->type != PYAUDIT_TAG_LIST)
 		return value_holds(base, test, v);
 	for (unsigned i = 0; i < v->n_items; i++)
@@ -912,8 +909,8 @@ pyaudit_judge(const void *image, const struct pyaudit_slot *slot,
 	struct judge j;
 	uint32_t n, n_items;
 
-	ret->action = slot->flags & PYAUDIT_SLOT_RECORD ? PYAUDIT_ACTION_RECORD
-							: PYAUDIT_ACTION_NONE;
+	ret->action =
+		slot->flags & PYAUDIT_SLOT_RECORD ? PYAUDIT_ACTION_RECORD : PYAUDIT_ACTION_NONE;
 	ret->observed = 0;
 	ret->n_hits = 0;
 	if ((slot->flags & PYAUDIT_SLOT_JUDGE) == 0)
@@ -1052,9 +1049,8 @@ table_ok(struct check *c, pyaudit_le32 offset, pyaudit_le32 count, size_t each)
 static bool
 name_ok(struct check *c, pyaudit_le32 offset, size_t len)
 {
-	return text_ok(c, offset, len + 1) &&
-	       memchr(at(c->base, offset), '\0', len + 1) ==
-		       (const uint8_t *)at(c->base, offset) + len;
+	return text_ok(c, offset, len + 1) && memchr(at(c->base, offset), '\0', len + 1) ==
+						      (const uint8_t *)at(c->base, offset) + len;
 }
 
 static bool
@@ -1183,14 +1179,13 @@ rule_ok(struct check *c, const struct pyaudit_rule *rule)
 	if (memchr(at(c->base, rule->id), '\0', id_max) == NULL)
 		return false;
 	if (rule->action > PYAUDIT_ACTION_KILL ||
-	    !table_ok(c, rule->nodes, rule->n_nodes, sizeof(*nodes)) ||
-	    get32(rule->entry) > n + 1)
+	    !table_ok(c, rule->nodes, rule->n_nodes, sizeof(*nodes)) || get32(rule->entry) > n + 1)
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t yes = get32(nodes[i].yes), no = get32(nodes[i].no);
 
-		if (get32(nodes[i].test) >= c->n_tests || yes <= i || yes > n + 1 ||
-		    no <= i || no > n + 1)
+		if (get32(nodes[i].test) >= c->n_tests || yes <= i || yes > n + 1 || no <= i ||
+		    no > n + 1)
 			return false;
 	}
 	return true;
@@ -1318,8 +1313,8 @@ program_ok(struct check *c, pyaudit_le32 offset)
 	if (n_rules > PYAUDIT_RULES_MAX || n_indexes > N_EVENT_FIELDS)
 		return false;
 	for (uint32_t i = 0; i < n_rules; i++) {
-		const struct pyaudit_list allow = {
-			rules[i].allow, pyaudit_le32_of(get16(rules[i].n_allow))};
+		const struct pyaudit_list allow = {rules[i].allow,
+						   pyaudit_le32_of(get16(rules[i].n_allow))};
 
 		if (get16(rules[i].rule) >= c->n_rules || !list_ok(c, &allow, c->n_rules))
 			return false;
@@ -1406,7 +1401,8 @@ int
 pyaudit_image_check(const void *image, size_t size)
 {
 	const struct pyaudit_image *head = image;
-	struct check c = {.base = image, .size = (uint32_t)size,
+	struct check c = {.base = image,
+			  .size = (uint32_t)size,
 			  .work_left = (uint64_t)size * WORK_FACTOR + 65536};
 	const pyaudit_le32 *proc_tests;
 	const struct pyaudit_test *tests;

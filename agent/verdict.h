@@ -11,9 +11,9 @@
 
 /* What rules said of one event. */
 struct pyaudit_verdict {
-	uint8_t action;    /* enum pyaudit_action: the strongest; RECORD where only the slot asks */
-	uint8_t observed;  /* 1: block or kill, weakened to alert by observe mode */
-	uint8_t n_hits;    /* rules that matched, strongest first; allowed ones are left out */
+	uint8_t action;	  /* enum pyaudit_action: the strongest; RECORD where only the slot asks */
+	uint8_t observed; /* 1: block or kill, weakened to alert by observe mode */
+	uint8_t n_hits;	  /* rules that matched, strongest first; allowed ones are left out */
 	uint16_t hits[PYAUDIT_HITS_MAX];
 };
 
@@ -66,6 +66,7 @@ bool pyaudit_number_parse(const char *s, size_t len, int64_t *ret);
 unsigned pyaudit_address_parse(const char *s, size_t len, uint8_t ret[16]);
 /* 10.0.0.0/8, or an address alone. False where it is none. */
 bool pyaudit_network_parse(struct pyaudit_network *ret, const char *s, size_t len);
-bool pyaudit_address_within(unsigned family, const uint8_t *address, const struct pyaudit_network *net);
+bool pyaudit_address_within(unsigned family, const uint8_t *address,
+			    const struct pyaudit_network *net);
 
 #endif

@@ -4,10 +4,10 @@
  *
  * Three steps. Each rule's condition becomes a graph of nodes over tests; equal tests are shared.
  * For each rule a set of triggers is chosen: texts, numbers and addresses of which one must
- * be met for the condition to hold at all. Of an AND the best part's will do, of an OR all are needed,
- * of a NOT nothing is known; a rule without any is looked at always. Last, the rules of each event are
- * gathered into a program, whose indexes lead from a field's value to the rules that have a
- * trigger there. Events with the same rules share a program.
+ * be met for the condition to hold at all. Of an AND the best part's will do, of an OR all are
+ * needed, of a NOT nothing is known; a rule without any is looked at always. Last, the rules of
+ * each event are gathered into a program, whose indexes lead from a field's value to the rules that
+ * have a trigger there. Events with the same rules share a program.
  *
  * The image is written from start to end into one buffer, parts before those that refer to them;
  * only the header is filled in at the end.
@@ -23,11 +23,11 @@
 #include "verdict.h"
 
 #define N_EVENT_FIELDS PYAUDIT_F_PROC_PID
-#define SET_FROM 9	       /* texts of an equality test that make a hash table */
-#define UNION_MAX 32	       /* patterns of one test that are tried as one automaton */
-#define TRIGGER_LEN_MAX 64     /* a longer text is looked up by its first or last bytes */
+#define SET_FROM 9	   /* texts of an equality test that make a hash table */
+#define UNION_MAX 32	   /* patterns of one test that are tried as one automaton */
+#define TRIGGER_LEN_MAX 64 /* a longer text is looked up by its first or last bytes */
 #define GRAM_LITERAL_MAX 128
-#define FILTER_BITS_MAX 17     /* 16 KiB: stays in the first-level cache */
+#define FILTER_BITS_MAX 17 /* 16 KiB: stays in the first-level cache */
 
 /* Memory that lives as long as the compiler. */
 struct block {
@@ -85,6 +85,7 @@ struct compiler {
 	struct buf out;
 	struct block *blocks;
 	bool no_memory;
+	bool too_large;
 	bool mistakes;
 
 	struct pyaudit_test *tests;
@@ -94,9 +95,9 @@ struct compiler {
 	pyaudit_le32 *proc_tests;
 	size_t n_proc_tests, proc_tests_size;
 
-	struct access *access;	   /* of each rule */
+	struct access *access;	    /* of each rule */
 	struct pyaudit_rule *rules; /* as they go into the image */
-	uint16_t **allowed_by;	   /* of each rule: the allow rules that name it */
+	uint16_t **allowed_by;	    /* of each rule: the allow rules that name it */
 	size_t *n_allowed_by;
 
 	struct program_entry *programs;
@@ -172,8 +173,10 @@ put(struct compiler *c, const void *bytes, size_t n, size_t align)
 	offset = (uint32_t)c->out.len;
 	if (n > 0)
 		buf_add(&c->out, bytes, n);
-	if (c->out.len > PYAUDIT_IMAGE_SIZE_MAX)
-		c->out.failed = true;
+	if (c->out.len > PYAUDIT_IMAGE_SIZE_MAX) {
+		c->too_large = true;
+		c->out.failed = true; /* takes no more */
+	}
 	return offset;
 }
 
@@ -407,11 +410,16 @@ emit_automata(struct compiler *c, const struct expr *expr, struct pattern **patt
 	int r;
 
 	if (expr->n_values > 1 && expr->n_values <= UNION_MAX) {
-		r = pattern_dfa_union(&dfa, (const struct pattern *const *)patterns, expr->n_values);
+		r = pattern_dfa_union(&dfa, (const struct pattern *const *)patterns,
+				      expr->n_values);
 		if (r == 0) {
 			ret[0] = emit_dfa(c, &dfa);
 			dfa_fini(&dfa);
 			return 1;
+		}
+		if (r < 0) {
+			c->no_memory = true;
+			return 0;
 		}
 	}
 	for (size_t i = 0; i < expr->n_values; i++) {
@@ -670,9 +678,9 @@ emit_condition(struct compiler *c, struct graph *graph, const struct expr *expr,
 			return yes;
 		if (!grow(c, &graph->nodes, graph->n, &graph->size, sizeof(*graph->nodes)))
 			return no;
-		graph->nodes[graph->n] = (struct pyaudit_node){pyaudit_le32_of(test_of(c, expr)),
-							       pyaudit_le32_of(yes),
-							       pyaudit_le32_of(no)};
+		graph->nodes[graph->n] =
+			(struct pyaudit_node){pyaudit_le32_of(test_of(c, expr)),
+					      pyaudit_le32_of(yes), pyaudit_le32_of(no)};
 		return (uint32_t)graph->n++;
 	case EXPR_TRUE:
 	case EXPR_NOT:
@@ -737,8 +745,8 @@ add_trigger(struct compiler *c, struct access *access, unsigned field, enum trig
 	if (!grow(c, &access->triggers, access->n, &access->size, sizeof(*access->triggers)))
 		return;
 	trigger = &access->triggers[access->n++];
-	*trigger = (struct trigger){.kind = (uint8_t)kind, .field = (uint8_t)field,
-				    .number = number};
+	*trigger =
+		(struct trigger){.kind = (uint8_t)kind, .field = (uint8_t)field, .number = number};
 	if (text != NULL) {
 		char *copy = take(c, len + 1);
 
@@ -833,8 +841,12 @@ add_pattern(struct compiler *c, struct access *access, const struct expr *expr,
 	struct pattern_error error;
 	struct pattern *pattern;
 
-	if (pattern_parse(&pattern, kind_of(expr), value->text, value->len, &error) != 0)
-		return; /* said when the test was made */
+	int r = pattern_parse(&pattern, kind_of(expr), value->text, value->len, &error);
+
+	if (r != 0) {
+		c->no_memory = c->no_memory || r < 0; /* else said when the test was made */
+		return;
+	}
 	pattern_literals(pattern, &literals);
 	pattern_free(pattern);
 	if (literals.n == 0)
@@ -949,8 +961,8 @@ access_either(struct compiler *c, struct access a, struct access b)
 static struct access
 access_both(struct access a, struct access b)
 {
-	bool first = a.known && (!b.known || a.worth > b.worth ||
-				 (a.worth == b.worth && a.n <= b.n));
+	bool first =
+		a.known && (!b.known || a.worth > b.worth || (a.worth == b.worth && a.n <= b.n));
 
 	access_fini(first ? &b : &a);
 	return first ? a : b;
@@ -1211,9 +1223,9 @@ put_gram_table(struct compiler *c, struct pyaudit_grams *head, const struct gram
 		slot = pyaudit_gram_hash(value) >> 7;
 		while (pyaudit_get32(table[slot % size].n) != 0)
 			slot++;
-		table[slot % size] = (struct pyaudit_gram){
-			pyaudit_le32_of(value), pyaudit_le32_of((uint32_t)first),
-			pyaudit_le32_of((uint32_t)(i - first))};
+		table[slot % size] = (struct pyaudit_gram){pyaudit_le32_of(value),
+							   pyaudit_le32_of((uint32_t)first),
+							   pyaudit_le32_of((uint32_t)(i - first))};
 	}
 	head->filter = pyaudit_le32_of(put(c, filter, (size_t)1 << (head->filter_bits - 3), 64));
 	head->table = put_table(c, table, size, sizeof(*table));
@@ -1326,8 +1338,7 @@ static void
 plan_key(struct compiler *c, struct index_plan *plan, enum key_group group, const char *text,
 	 size_t len, bool end, unsigned rule)
 {
-	if (!grow(c, &plan->keys[group], plan->n[group], &plan->size[group],
-		  sizeof(struct key)))
+	if (!grow(c, &plan->keys[group], plan->n[group], &plan->size[group], sizeof(struct key)))
 		return;
 	plan->keys[group][plan->n[group]++] = (struct key){
 		.text = text, .len = (uint16_t)len, .end = end, .rule = (uint16_t)rule};
@@ -1527,10 +1538,10 @@ static struct pyaudit_index
 put_index(struct compiler *c, unsigned field, struct index_plan *plan)
 {
 	static const uint8_t parts[N_KEY_GROUPS] = {
-		[KEYS_FORWARD] = PYAUDIT_INDEX_FORWARD,	  [KEYS_BACKWARD] = PYAUDIT_INDEX_BACKWARD,
-		[KEYS_ADDRESS] = PYAUDIT_INDEX_ADDRESS,	  [KEYS_GRAM4] = PYAUDIT_INDEX_GRAMS << 0,
-		[KEYS_GRAM2] = PYAUDIT_INDEX_GRAMS << 1,  [KEYS_GRAM1] = PYAUDIT_INDEX_GRAMS << 2,
-		[KEYS_ANY] = PYAUDIT_INDEX_ANY,		  [KEYS_PATHS] = PYAUDIT_INDEX_PATHS,
+		[KEYS_FORWARD] = PYAUDIT_INDEX_FORWARD,	 [KEYS_BACKWARD] = PYAUDIT_INDEX_BACKWARD,
+		[KEYS_ADDRESS] = PYAUDIT_INDEX_ADDRESS,	 [KEYS_GRAM4] = PYAUDIT_INDEX_GRAMS << 0,
+		[KEYS_GRAM2] = PYAUDIT_INDEX_GRAMS << 1, [KEYS_GRAM1] = PYAUDIT_INDEX_GRAMS << 2,
+		[KEYS_ANY] = PYAUDIT_INDEX_ANY,		 [KEYS_PATHS] = PYAUDIT_INDEX_PATHS,
 	};
 	struct pyaudit_index index = {.field = (uint8_t)field};
 
@@ -1767,8 +1778,8 @@ put_slots(struct compiler *c, struct pyaudit_image *head)
 	for (unsigned event = 1; event < PYAUDIT_N_EVENTS; event++) {
 		const struct pyaudit_event_info *info = &pyaudit_events[event];
 		bool noise = (info->classes & PYAUDIT_CLASS_NOISE) != 0;
-		bool record = !noise &&
-			      (options->record_all || (info->classes & options->record) != 0);
+		bool record =
+			!noise && (options->record_all || (info->classes & options->record) != 0);
 
 		slot = make_slot(c, event, NULL, record);
 		if (slot.flags != 0 || options->record_all)
@@ -1781,9 +1792,8 @@ put_slots(struct compiler *c, struct pyaudit_image *head)
 	}
 	head->other = make_slot(c, PYAUDIT_EV_OTHER, NULL, options->record_all);
 	/* A known event without a slot would pass for one of the others. */
-	for (unsigned event = 1; head->other.flags != 0 && !options->record_all &&
-				 event < PYAUDIT_N_EVENTS;
-	     event++) {
+	for (unsigned event = 1;
+	     head->other.flags != 0 && !options->record_all && event < PYAUDIT_N_EVENTS; event++) {
 		const char *name = pyaudit_events[event].name;
 		size_t i = 0;
 
@@ -1896,6 +1906,8 @@ compile(struct compiler *c)
 		if (rule->when != NULL)
 			c->access[i] = access_of(c, rule->when, false);
 	}
+	if (c->no_memory)
+		return -ENOMEM;
 	if (c->mistakes)
 		return RULES_E_INVALID;
 	gather_allow(c);
@@ -1914,14 +1926,14 @@ compile(struct compiler *c)
 	head.n_proc_tests = pyaudit_le32_of((uint32_t)c->n_proc_tests);
 	put_program_table(c, &head);
 	head.size = pyaudit_le32_of((uint32_t)c->out.len);
-	if (c->no_memory)
-		return -ENOMEM;
-	if (c->out.failed || c->out.len > PYAUDIT_IMAGE_SIZE_MAX) {
+	if (c->too_large) {
 		diag_add(c->diag, DIAG_ERROR, set->n_files > 0 ? set->files[0] : NULL, 0, 0,
 			 "the rules make a policy of more than %u MiB",
 			 PYAUDIT_IMAGE_SIZE_MAX >> 20);
 		return RULES_E_INVALID;
 	}
+	if (c->no_memory || c->out.failed)
+		return -ENOMEM;
 	memcpy(c->out.data, &head, sizeof(head));
 	head.checksum = pyaudit_le64_of(pyaudit_image_checksum(c->out.data, c->out.len));
 	memcpy(c->out.data, &head, sizeof(head));

@@ -32,10 +32,9 @@ enum node_type {
 	NODE_END,
 };
 
-/* Children form a list from the last to the first. */
 struct node {
 	enum node_type type;
-	uint32_t last_child, previous;
+	uint32_t first_child, last_child, previous, next;
 	uint32_t set;
 	uint16_t min, max;
 };
@@ -140,11 +139,9 @@ add_node(struct parser *p, enum node_type type)
 
 	if (pattern->n_nodes == PATTERN_NODES_MAX)
 		return fail(p, PATTERN_E_SYNTAX, p->pos, "the pattern is too long");
-	if (!grow(&pattern->nodes, pattern->n_nodes, &pattern->nodes_size,
-		  sizeof(*pattern->nodes)))
+	if (!grow(&pattern->nodes, pattern->n_nodes, &pattern->nodes_size, sizeof(*pattern->nodes)))
 		return fail(p, -ENOMEM, p->pos, "out of memory");
-	pattern->nodes[pattern->n_nodes] =
-		(struct node){.type = type, .last_child = NONE, .previous = NONE};
+	pattern->nodes[pattern->n_nodes] = (struct node){type, NONE, NONE, NONE, NONE, 0, 0, 0};
 	return (uint32_t)pattern->n_nodes++;
 }
 
@@ -156,6 +153,10 @@ add_child(struct parser *p, uint32_t parent, uint32_t child)
 	if (parent == NONE || child == NONE)
 		return;
 	nodes[child].previous = nodes[parent].last_child;
+	if (nodes[parent].last_child != NONE)
+		nodes[nodes[parent].last_child].next = child;
+	else
+		nodes[parent].first_child = child;
 	nodes[parent].last_child = child;
 }
 
@@ -329,8 +330,7 @@ add_named_class(struct parser *p, struct byte_set *set)
 	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
 		size_t n = strlen(classes[i].name);
 
-		if (p->len - p->pos < n + 2 ||
-		    memcmp(p->text + p->pos, classes[i].name, n) != 0 ||
+		if (p->len - p->pos < n + 2 || memcmp(p->text + p->pos, classes[i].name, n) != 0 ||
 		    memcmp(p->text + p->pos + n, ":]", 2) != 0)
 			continue;
 		p->pos += n + 2;
@@ -544,7 +544,7 @@ parse_sequence(struct parser *p)
 
 		if (p->r == 0 && parse_quantifier(p, &min, &max)) {
 			atom = add_repeat(p, atom, min, max);
-			if (!at_end(p) && strchr("*+", p->text[p->pos]) != NULL)
+			if (!at_end(p) && (p->text[p->pos] == '*' || p->text[p->pos] == '+'))
 				return syntax(p, "nothing to repeat");
 		}
 		add_child(p, sequence, atom);
@@ -737,11 +737,7 @@ begins_at_start(const struct pattern *pattern, uint32_t index)
 	case NODE_BEGIN:
 		return true;
 	case NODE_CAT:
-		if (child == NONE)
-			return false;
-		while (pattern->nodes[child].previous != NONE)
-			child = pattern->nodes[child].previous;
-		return begins_at_start(pattern, child);
+		return child != NONE && begins_at_start(pattern, node->first_child);
 	case NODE_ALT:
 		for (; child != NONE; child = pattern->nodes[child].previous)
 			if (!begins_at_start(pattern, child))
@@ -1016,8 +1012,7 @@ intern(struct builder *b, bool at_begin)
 		    memcmp(b->pool + subset->items, c->items, c->n_items * sizeof(*c->items)) == 0)
 			return (int)(b->table[slot] - 1);
 	}
-	if (b->n_subsets == b->states_max ||
-	    (b->n_subsets + 1) * b->n_classes > PATTERN_TABLE_MAX)
+	if (b->n_subsets == b->states_max || (b->n_subsets + 1) * b->n_classes > PATTERN_TABLE_MAX)
 		return PATTERN_STATES_MAX;
 
 	while (b->n_pool + c->n_items > b->pool_size)
@@ -1050,7 +1045,7 @@ explore(struct builder *b, const struct nfa *nfa, uint32_t *ret_start)
 	*ret_start = (uint32_t)state;
 
 	for (size_t i = 2; i < b->n_subsets; i++) {
-		for (uint32_t class = 0; class < b->n_classes; class++) {
+		for (uint32_t class = 0; class < b->n_classes; class ++) {
 			closure_step(&b->closure, b->pool + b->subsets[i].items,
 				     b->subsets[i].n_items, b->example[class]);
 			state = intern(b, false);
@@ -1097,10 +1092,10 @@ finish(struct dfa *ret, const struct builder *b, uint32_t start)
 	ret->n_classes = b->n_classes;
 	ret->start = number[start];
 	memcpy(ret->classes, b->classes, sizeof(ret->classes));
-	for (uint32_t class = 0; class < b->n_classes; class++)
+	for (uint32_t class = 0; class < b->n_classes; class ++)
 		ret->next[b->n_classes + class] = 1;
 	for (size_t i = 2; i < n; i++)
-		for (uint32_t class = 0; class < b->n_classes; class++)
+		for (uint32_t class = 0; class < b->n_classes; class ++)
 			ret->next[number[i] * b->n_classes + class] =
 				number[b->next[i * b->n_classes + class]];
 	free(number);
@@ -1176,8 +1171,8 @@ struct text_set {
 };
 
 struct known {
-	bool exact;		/* all of them */
-	struct text_set all;	/* where exact */
+	bool exact;	     /* all of them */
+	struct text_set all; /* where exact */
 	struct text_set first, last, within;
 };
 
@@ -1321,31 +1316,6 @@ learn_next(struct run *run, const struct known *child, struct known *ret)
 		texts_one_empty(&run->texts);
 }
 
-/* Children hang from the last to the first; they are read from the first. */
-static void
-learn_sequence(const struct pattern *pattern, uint32_t child, struct run *run, struct known *ret)
-{
-	uint32_t *order = NULL;
-	size_t n = 0, size = 0;
-
-	for (; child != NONE; child = pattern->nodes[child].previous) {
-		if (!grow(&order, n, &size, sizeof(*order))) {
-			n = 0;
-			texts_one_empty(&run->texts);
-			run->from_start = false;
-			break;
-		}
-		order[n++] = child;
-	}
-	while (n-- > 0) {
-		struct known known;
-
-		learn(pattern, order[n], &known);
-		learn_next(run, &known, ret);
-	}
-	free(order);
-}
-
 static void
 learn_alternatives(const struct pattern *pattern, uint32_t child, struct known *ret)
 {
@@ -1416,7 +1386,13 @@ learn(const struct pattern *pattern, uint32_t index, struct known *ret)
 		break;
 	case NODE_CAT:
 		texts_one_empty(&run.texts);
-		learn_sequence(pattern, node->last_child, &run, ret);
+		for (uint32_t child = node->first_child; child != NONE;
+		     child = pattern->nodes[child].next) {
+			struct known known;
+
+			learn(pattern, child, &known);
+			learn_next(&run, &known, ret);
+		}
 		if (run.from_start) {
 			ret->exact = true;
 			ret->all = run.texts;

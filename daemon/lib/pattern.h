@@ -19,12 +19,12 @@
 #include <stdint.h>
 
 #define PATTERN_LEN_MAX 4096
-#define PATTERN_REPEAT_MAX 255	     /* m and n of {m,n} */
-#define PATTERN_DEPTH_MAX 64	     /* parentheses */
-#define PATTERN_NODES_MAX 16384	     /* of the tree, and states of the nondeterministic automaton */
-#define PATTERN_STATES_MAX 2048	     /* of the automaton in the image */
+#define PATTERN_REPEAT_MAX 255	/* m and n of {m,n} */
+#define PATTERN_DEPTH_MAX 64	/* parentheses */
+#define PATTERN_NODES_MAX 16384 /* of the tree, and states of the nondeterministic automaton */
+#define PATTERN_STATES_MAX 2048 /* of the automaton in the image */
 #define PATTERN_TABLE_MAX (64 * 1024) /* its entries */
-#define PATTERN_WORK_MAX 8000000     /* steps to make it */
+#define PATTERN_WORK_MAX 8000000      /* steps to make it */
 #define PATTERN_UNION_STATES_MAX 512
 #define PATTERN_UNION_WORK_MAX 500000
 

@@ -13,7 +13,8 @@
  *             field whose values lead to rules
  *   index     finds the rules that a value of the field may concern: by whole text, beginning and
  *             end (tries), by a text within (hashed grams), by number, by address, by automata
- *             for patterns that have no text to look for. It names candidates, a superset; whether a rule holds is said by its nodes alone
+ *             for patterns that have no text to look for. It names candidates, a superset;
+ *             whether a rule holds is said by its nodes alone
  *   rule      its condition as a graph of nodes that leads forward only: a test, and where to go
  *             on from there when it holds and when it does not
  *   test      one field against values; shared by all rules that ask the same
@@ -42,10 +43,10 @@ enum pyaudit_slot_flags {
 };
 
 struct pyaudit_slot {
-	pyaudit_le32 name;    /* offset of the NUL-terminated event name; 0: the slot of all others */
+	pyaudit_le32 name; /* offset of the NUL-terminated event name; 0: the slot of all others */
 	pyaudit_le32 name_len;
-	pyaudit_le16 event;   /* enum pyaudit_event_id */
-	uint8_t flags;        /* enum pyaudit_slot_flags: 0 means that nobody asks, drop it */
+	pyaudit_le16 event; /* enum pyaudit_event_id */
+	uint8_t flags;	    /* enum pyaudit_slot_flags: 0 means that nobody asks, drop it */
 	uint8_t reserved;
 	pyaudit_le32 program; /* offset of what judges it; meaning is verdict.c's */
 };
@@ -223,9 +224,10 @@ static_assert(sizeof(struct pyaudit_trie_node) == 32, "trie node size");
  * Every stride-th position of the text is looked up; each literal has its grams of stride
  * successive positions in the table. */
 struct pyaudit_grams {
-	uint8_t width;	     /* bytes of a gram: 4, 2 or 1 */
+	uint8_t width; /* bytes of a gram: 4, 2 or 1 */
 	uint8_t stride;
-	uint8_t filter_bits; /* log2 of the bits at filter: what is not set there is not in the table */
+	uint8_t filter_bits; /* log2 of the bits at filter: what is not set there is not in the
+				table */
 	uint8_t table_bits;
 	pyaudit_le32 filter;
 	pyaudit_le32 table; /* struct pyaudit_gram; one at least is empty */

@@ -40,8 +40,8 @@ condition(char *out, size_t size, unsigned i, bool mixed)
 		break;
 	case 1:
 		(void)snprintf(out, size,
-			       "file.path in ['/etc/secret%u', '/var/lib/s%u', '/usr/lib/x%u']", i, i,
-			       i);
+			       "file.path in ['/etc/secret%u', '/var/lib/s%u', '/usr/lib/x%u']", i,
+			       i, i);
 		break;
 	case 2:
 		(void)snprintf(out, size, "file.path startswith '/usr/share/tool%u/'", i);
@@ -76,10 +76,11 @@ make_rules(unsigned n, bool mixed)
 	at += (size_t)snprintf(rules, size, "{\"version\":1,\"rules\":[");
 	for (unsigned i = 0; i < n; i++) {
 		condition(when, sizeof(when), i, mixed);
-		at += (size_t)snprintf(rules + at, size - at,
-				       "%s{\"id\":\"r%u\",\"title\":\"t\",\"on\":[\"open\"],\"when\":"
-				       "[\"%s\"],\"action\":\"block\",\"severity\":\"info\"}",
-				       i > 0 ? "," : "", i, when);
+		at += (size_t)snprintf(
+			rules + at, size - at,
+			"%s{\"id\":\"r%u\",\"title\":\"t\",\"on\":[\"open\"],\"when\":"
+			"[\"%s\"],\"action\":\"block\",\"severity\":\"info\"}",
+			i > 0 ? "," : "", i, when);
 	}
 	(void)snprintf(rules + at, size - at, "]}");
 	return rules;
@@ -164,8 +165,8 @@ main(void)
 	double first_ten[2] = {0, 0};
 
 	printf("event and its path alone: %.1f ns\n", measure_judge(NULL));
-	printf("%-6s %6s %10s %12s %12s %8s %10s %10s\n", "rules", "kind", "judge ns",
-	       "compile ms", "image KiB", "to 10", "open ns", "other ns");
+	printf("%-6s %6s %10s %12s %12s %8s %10s %10s\n", "rules", "kind", "judge ns", "compile ms",
+	       "image KiB", "to 10", "open ns", "other ns");
 	for (unsigned mixed = 0; mixed < 2; mixed++)
 		for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
 			char *rules = make_rules(counts[i], mixed);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Images from someone who wishes the guest ill: what passes the check is judged by, bound and asked for
- * names. The checksum is set right first, for it keeps out accidents only.
+ * Images from someone who wishes the guest ill: what passes the check is judged by, bound and asked
+ * for names. The checksum is set right first, for it keeps out accidents only.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Patterns: the input is a pattern, a NUL and a text; a first byte 'g' makes it a glob. Both automata
- * must say the same, and a text that matches must have a literal of those it is looked up by.
+ * Patterns: the input is a pattern, a NUL and a text; a first byte 'g' makes it a glob. Both
+ * automata must say the same, and a text that matches must have a literal of those it is looked up
+ * by.
  */
 #include <stdint.h>
 #include <stdlib.h>

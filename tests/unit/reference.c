@@ -30,8 +30,7 @@ struct regex {
 	const struct subject *subject;
 };
 
-static bool
-class_has(const char *p, const char *end, bool fold, unsigned char c);
+static bool class_has(const char *p, const char *end, bool fold, unsigned char c);
 
 /* One atom's bytes: its text from @p to the return value, such as "[a-z]", "\\d" or "x". */
 static const char *
@@ -241,8 +240,8 @@ once(struct regex *r, const struct places *from)
 		return to;
 	}
 	for (size_t i = 0; i < s->len; i++)
-		to.at[i + 1] = from->at[i] &&
-			       atom_has(r->p, r->end, s->fold, (unsigned char)s->text[i]);
+		to.at[i + 1] =
+			from->at[i] && atom_has(r->p, r->end, s->fold, (unsigned char)s->text[i]);
 	r->p = atom_end(r->p, r->end);
 	return to;
 }
@@ -651,8 +650,8 @@ holds(const struct rule *rule, const struct pyaudit_facts *facts, struct pyaudit
 }
 
 static bool
-is_allowed(const struct rule_set *set, const struct rule *target,
-	   const struct pyaudit_facts *facts, struct pyaudit_event *event)
+is_allowed(const struct rule_set *set, const struct rule *target, const struct pyaudit_facts *facts,
+	   struct pyaudit_event *event)
 {
 	for (size_t i = 0; i < set->n_rules; i++) {
 		const struct rule *rule = &set->rules[i];
@@ -680,8 +679,8 @@ reference_judge(const struct rule_set *set, const struct compile_options *option
 		for (size_t i = 0; i < set->n_rules; i++) {
 			const struct rule *rule = &set->rules[i];
 			int own = (int)rule->action;
-			bool weak = own >= PYAUDIT_ACTION_BLOCK &&
-				    (rule->observe || options->observe);
+			bool weak =
+				own >= PYAUDIT_ACTION_BLOCK && (rule->observe || options->observe);
 
 			if (weak)
 				own = PYAUDIT_ACTION_ALERT;

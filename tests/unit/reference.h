@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Another evaluator of rules, as plain and slow as can be: every rule, every condition, every
- * event. It shares no code with compiler, image and pattern.c, so that where both agree on random rules
- * and events, both are likely right.
+ * event. It shares no code with compiler, image and pattern.c, so that where both agree on random
+ * rules and events, both are likely right.
  */
 #ifndef TEST_REFERENCE_H
 #define TEST_REFERENCE_H

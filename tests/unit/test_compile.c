@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From rules to an image: which events are judged and recorded, what is a mistake and where, what
  * large rule sets cost. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,48 @@
 #include "compile.h"
 #include "rules.h"
 #include "verdict.h"
+
+/* Allocations of the code under test: the one numbered fail_at fails. */
+static long fail_at = -1, n_allocations;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *bytes, size_t size);
+void *__real_aligned_alloc(size_t align, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *bytes, size_t size);
+void *__wrap_aligned_alloc(size_t align, size_t size);
+
+static bool
+fails(void)
+{
+	return n_allocations++ == fail_at;
+}
+
+void *
+__wrap_malloc(size_t size)
+{
+	return fails() ? NULL : __real_malloc(size);
+}
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+	return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *
+__wrap_realloc(void *bytes, size_t size)
+{
+	return fails() ? NULL : __real_realloc(bytes, size);
+}
+
+void *
+__wrap_aligned_alloc(size_t align, size_t size)
+{
+	return fails() ? NULL : __real_aligned_alloc(align, size);
+}
 
 static struct rule_set *
 parse(const char *rules)
@@ -141,6 +184,23 @@ events_of_libraries_have_slots_of_their_own(void **state)
 	assert_int_equal(flags_of(&image, "open"), PYAUDIT_SLOT_JUDGE);
 	assert_int_equal(flags_of(&image, "builtins.id"), 0);
 	image_fini(&image);
+}
+
+/* The evaluator keeps the values of an event in an array, and tells fields apart by number. */
+static void
+fields_of_events_stand_before_those_of_processes(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < PYAUDIT_N_FIELDS; i++) {
+		unsigned scope = pyaudit_fields[i].scope;
+
+		if (i < PYAUDIT_F_PROC_PID)
+			assert_true(scope == PYAUDIT_SCOPE_EVENT || scope == PYAUDIT_SCOPE_ORIGIN);
+		else if (i < PYAUDIT_F_PROC_PID + PYAUDIT_N_FACTS)
+			assert_int_equal(scope, PYAUDIT_SCOPE_PROC);
+		else
+			assert_int_equal(scope, PYAUDIT_SCOPE_ALERT);
+	}
 }
 
 static void
@@ -294,8 +354,7 @@ thousands_of_rules_compile_in_no_time(void **state)
 		struct image image = build(rules, &options);
 
 		print_message("%u rules on %s: %ld ms, %zu KiB\n", cases[i].n, cases[i].on,
-			      (long)(clock() - start) * 1000 / CLOCKS_PER_SEC,
-			      image.size / 1024);
+			      (long)(clock() - start) * 1000 / CLOCKS_PER_SEC, image.size / 1024);
 		assert_true(image.size < 8u << 20);
 		image_fini(&image);
 		free(rules);
@@ -317,6 +376,51 @@ the_same_rules_make_the_same_image(void **state)
 	free(rules);
 }
 
+static void
+each_allocation_may_fail(void **state)
+{
+	static const char rules[] =
+		"{\"version\":1,\"rules\":[{\"id\":\"a\",\"title\":\"t\",\"on\":[\"@file\","
+		"\"custom:x\"],"
+		"\"when\":[\"file.path under '/etc' or file.path glob '/home/*/.ssh/*' or "
+		"file.name "
+		"endswith '.pem' or file.path contains 'secret' or file.path matches "
+		"'^[a-z]+$|(x|y){2}' or arg[2] = 5 or arg[1] in ['1','2','3','4','5','6','7','8',"
+		"'9'] or file.path matches ['a.*b', 'c.*d']\", \"proc.uid > 5\"],\"action\":"
+		"\"block\",\"severity\":\"info\"},{\"id\":\"b\",\"title\":\"t\",\"on\":[\"open\"],"
+		"\"when\":[\"file.path = 'x'\"],\"action\":\"allow\",\"over\":[\"a\"],\"severity\":"
+		"\"info\"},{\"id\":\"c\",\"title\":\"t\",\"on\":[\"@network\"],\"when\":[\"net.ip "
+		"cidr "
+		"['10.0.0.0/8', '::1']\"],\"action\":\"alert\",\"severity\":\"info\"}]}";
+	struct compile_options options = {.generation = 1};
+	struct rule_set *set = parse(rules);
+	long n_failed = 0;
+	int r = -ENOMEM;
+
+	(void)state;
+	for (long at = 0; r != 0 || n_allocations > at; at++) {
+		struct image image = {NULL, 0};
+		struct diag diag;
+
+		diag_init(&diag);
+		n_allocations = 0;
+		fail_at = at;
+		r = compile_rules(&image, set, &options, &diag);
+		fail_at = -1;
+		if (n_allocations > at) {
+			if (r != -ENOMEM)
+				fail_msg("allocation %ld: %d", at, r);
+			assert_null(image.bytes);
+			n_failed++;
+		}
+		image_fini(&image);
+		diag_fini(&diag);
+	}
+	print_message("%ld allocations failed\n", n_failed);
+	assert_true(n_failed > 100);
+	rules_free(set);
+}
+
 int
 main(void)
 {
@@ -325,10 +429,12 @@ main(void)
 		cmocka_unit_test(classes_are_recorded_but_noise_is_not),
 		cmocka_unit_test(every_event_is_found_by_its_name),
 		cmocka_unit_test(events_of_libraries_have_slots_of_their_own),
+		cmocka_unit_test(fields_of_events_stand_before_those_of_processes),
 		cmocka_unit_test(rules_that_never_hold_cost_nothing),
 		cmocka_unit_test(mistakes_name_the_place_of_the_value),
 		cmocka_unit_test(conditions_on_processes_have_a_limit),
 		cmocka_unit_test(thousands_of_rules_compile_in_no_time),
+		cmocka_unit_test(each_allocation_may_fail),
 		cmocka_unit_test(the_same_rules_make_the_same_image),
 	};
 

@@ -40,8 +40,8 @@ get(void *data, unsigned field, struct pyaudit_value *ret)
 	case PYAUDIT_F_RULE:
 		rule_ids[0] = text("shell-from-web-worker");
 		rule_ids[1] = text("odd-name");
-		*ret = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST, .n_items = 2,
-					      .full_len = 2, .items = rule_ids};
+		*ret = (struct pyaudit_value){
+			.type = PYAUDIT_TAG_LIST, .n_items = 2, .full_len = 2, .items = rule_ids};
 		return true;
 	case PYAUDIT_F_PROC_UID:
 		*ret = pyaudit_value_int(1000);

@@ -303,13 +303,15 @@ a_list_field_holds_if_one_element_does(void **state)
 		scene.items[1] = text("-c");
 		scene.items[2] = text("rm -rf /");
 		scene.args[0] = text("/bin/sh");
-		scene.args[1] = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST, .n_items = 3,
-						       .full_len = 3, .items = scene.items};
+		scene.args[1] = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST,
+						       .n_items = 3,
+						       .full_len = 3,
+						       .items = scene.items};
 		scene.event.n_args = 2;
-		scene.frames[0] = (struct pyaudit_origin){.file = text("/x/a.py"),
-							  .module = text("a"), .line = 10};
-		scene.frames[1] = (struct pyaudit_origin){.file = text("/x/b.py"),
-							  .module = text("b"), .line = 20};
+		scene.frames[0] = (struct pyaudit_origin){
+			.file = text("/x/a.py"), .module = text("a"), .line = 10};
+		scene.frames[1] = (struct pyaudit_origin){
+			.file = text("/x/b.py"), .module = text("b"), .line = 20};
 		scene.event.n_frames = 2;
 		assert_condition(cases[i].condition, &scene, cases[i].holds);
 	}
@@ -353,10 +355,12 @@ addresses_are_in_networks(void **state)
 		scene_init(&scene, "socket.connect");
 		scene.items[0] = text(cases[i].host);
 		scene.items[1] = pyaudit_value_int(443);
-		scene.args[0] = (struct pyaudit_value){.type = PYAUDIT_TAG_OBJECT,
-						       .s = "socket", .len = 6};
-		scene.args[1] = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST, .n_items = 2,
-						       .full_len = 2, .items = scene.items};
+		scene.args[0] =
+			(struct pyaudit_value){.type = PYAUDIT_TAG_OBJECT, .s = "socket", .len = 6};
+		scene.args[1] = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST,
+						       .n_items = 2,
+						       .full_len = 2,
+						       .items = scene.items};
 		scene.event.n_args = 2;
 		if (strchr(cases[i].host, '%') != NULL)
 			scene.items[0].len = scene.items[0].full_len =
@@ -393,8 +397,10 @@ facts_of_the_process_are_bound_once(void **state)
 		FACT(UNIT) = text("gunicorn.service");
 		FACT(UID) = pyaudit_value_int(1000);
 		FACT(EXE) = text("/usr/bin/python3");
-		FACT(ARGV) = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST, .n_items = 2,
-						    .full_len = 2, .items = scene.items};
+		FACT(ARGV) = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST,
+						    .n_items = 2,
+						    .full_len = 2,
+						    .items = scene.items};
 #undef FACT
 		assert_condition(cases[i].condition, &scene, cases[i].holds);
 	}
@@ -408,25 +414,37 @@ octal_and_short_addresses_are_what_the_resolver_makes_of_them(void **state)
 		unsigned family;
 		uint8_t bytes[4];
 	} cases[] = {
-		{"127.0.0.1", 4, {127, 0, 0, 1}},  {"127.1", 4, {127, 0, 0, 1}},
-		{"0x7f000001", 4, {127, 0, 0, 1}}, {"0177.0.0.1", 4, {127, 0, 0, 1}},
-		{"2130706433", 4, {127, 0, 0, 1}}, {"10.65535", 4, {10, 0, 255, 255}},
-		{"1.2.3.256", 0, {0}},		   {"1.2.3.4.5", 0, {0}},
-		{"1.2.3.", 0, {0}},		   {"", 0, {0}},
-		{"4294967296", 0, {0}},		   {"0x", 0, {0}},
-		{"08.0.0.1", 0, {0}},		   {"1:2", 0, {0}},
-		{":::", 0, {0}},		   {"1::2::3", 0, {0}},
-		{"12345::", 0, {0}},		   {"::ffff:1.2.3.4", 4, {1, 2, 3, 4}},
-		{"::ffff:1.2.3.4.5", 0, {0}},	   {"1:2:3:4:5:6:7:8:9", 0, {0}},
-		{"1:2:3:4:5:6:7:", 0, {0}},	   {"1:2:3:4:5:6:7::", 6, {0, 1, 0, 2}},
-		{"::", 6, {0, 0, 0, 0}},	   {"1:2:3:4:5:6:7:8", 6, {0, 1, 0, 2}},
+		{"127.0.0.1", 4, {127, 0, 0, 1}},
+		{"127.1", 4, {127, 0, 0, 1}},
+		{"0x7f000001", 4, {127, 0, 0, 1}},
+		{"0177.0.0.1", 4, {127, 0, 0, 1}},
+		{"2130706433", 4, {127, 0, 0, 1}},
+		{"10.65535", 4, {10, 0, 255, 255}},
+		{"1.2.3.256", 0, {0}},
+		{"1.2.3.4.5", 0, {0}},
+		{"1.2.3.", 0, {0}},
+		{"", 0, {0}},
+		{"4294967296", 0, {0}},
+		{"0x", 0, {0}},
+		{"08.0.0.1", 0, {0}},
+		{"1:2", 0, {0}},
+		{":::", 0, {0}},
+		{"1::2::3", 0, {0}},
+		{"12345::", 0, {0}},
+		{"::ffff:1.2.3.4", 4, {1, 2, 3, 4}},
+		{"::ffff:1.2.3.4.5", 0, {0}},
+		{"1:2:3:4:5:6:7:8:9", 0, {0}},
+		{"1:2:3:4:5:6:7:", 0, {0}},
+		{"1:2:3:4:5:6:7::", 6, {0, 1, 0, 2}},
+		{"::", 6, {0, 0, 0, 0}},
+		{"1:2:3:4:5:6:7:8", 6, {0, 1, 0, 2}},
 	};
 	uint8_t bytes[16];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		unsigned family = pyaudit_address_parse(cases[i].address,
-							strlen(cases[i].address), bytes);
+		unsigned family =
+			pyaudit_address_parse(cases[i].address, strlen(cases[i].address), bytes);
 
 		if (family != cases[i].family)
 			fail_msg("%s: family %u", cases[i].address, family);
@@ -466,12 +484,17 @@ judge_open(const char *rules, const struct compile_options *options, const char 
 static void
 the_strongest_action_wins_and_all_rules_are_named(void **state)
 {
-	struct pyaudit_verdict v = judge_open(
-		RULES(RULE("a", "\"action\":\"record\",\"when\":[\"file.path = 'x'\"]") ","
-		      RULE("b", "\"action\":\"alert\",\"when\":[\"file.path = 'x'\"]") ","
-		      RULE("c", "\"action\":\"block\",\"when\":[\"file.path = 'x'\"]") ","
-		      RULE("d", "\"action\":\"alert\",\"when\":[\"file.path contains 'x'\"]")),
-		&plain_options, "x");
+	struct pyaudit_verdict
+		v =
+			judge_open(RULES(RULE("a", "\"action\":\"record\",\"when\":[\"file.path = "
+						   "'x'\"]") "," RULE("b", "\"action\":\"alert\","
+									   "\"when\":[\"file.path "
+									   "= 'x'\"]") "," RULE(
+					   "c", "\"action\":\"block\",\"when\":[\"file.path = "
+						"'x'\"]") "," RULE("d",
+								   "\"action\":\"alert\",\"when\":["
+								   "\"file.path contains 'x'\"]")),
+				   &plain_options, "x");
 
 	(void)state;
 	assert_int_equal(v.action, PYAUDIT_ACTION_BLOCK);
@@ -486,11 +509,13 @@ the_strongest_action_wins_and_all_rules_are_named(void **state)
 static void
 allow_takes_back_only_the_rules_it_names(void **state)
 {
-	static const char rules[] = RULES(
-		RULE("a", "\"action\":\"block\",\"when\":[\"file.path under '/etc'\"]") ","
-		RULE("b", "\"action\":\"alert\",\"when\":[\"file.path under '/etc'\"]") ","
-		RULE("c", "\"action\":\"allow\",\"over\":[\"a\"],\"when\":[\"file.name = "
-			  "'hosts'\"]"));
+	static const char
+		rules[] = RULES(RULE("a", "\"action\":\"block\",\"when\":[\"file.path under "
+					  "'/etc'\"]") "," RULE("b", "\"action\":\"alert\","
+								     "\"when\":[\"file.path under "
+								     "'/etc'\"]") "," RULE(
+			"c", "\"action\":\"allow\",\"over\":[\"a\"],\"when\":[\"file.name = "
+			     "'hosts'\"]"));
 	struct pyaudit_verdict v = judge_open(rules, &plain_options, "/etc/hosts");
 
 	(void)state;
@@ -507,10 +532,10 @@ observe_weakens_and_says_so(void **state)
 {
 	static const char one[] = RULES(RULE("a", "\"action\":\"block\",\"mode\":\"observe\","
 						  "\"when\":[\"file.path = 'x'\"]"));
-	static const char two[] = RULES(
-		RULE("a", "\"action\":\"block\",\"mode\":\"observe\",\"when\":[\"file.path = "
-			  "'x'\"]") ","
-		RULE("b", "\"action\":\"block\",\"when\":[\"file.path = 'x'\"]"));
+	static const char two[] = RULES(RULE(
+		"a",
+		"\"action\":\"block\",\"mode\":\"observe\",\"when\":[\"file.path = "
+		"'x'\"]") "," RULE("b", "\"action\":\"block\",\"when\":[\"file.path = 'x'\"]"));
 	struct compile_options host = {.observe = true};
 	struct pyaudit_verdict v = judge_open(one, &plain_options, "x");
 
@@ -557,7 +582,8 @@ more_hits_than_fit_keep_the_strongest(void **state)
 static void
 odd_slashes_are_seen_wherever_they_stand(void **state)
 {
-	static const char *const odd[] = {"/../etc", "/../etc/x", "/..//etc", "/.././etc", "//../etc"};
+	static const char *const odd[] = {"/../etc", "/../etc/x", "/..//etc", "/.././etc",
+					  "//../etc"};
 	struct rule_set *set = one_rule("file.path under '/etc'");
 	struct image image = build(set, &plain_options);
 	struct pyaudit_verdict verdict;
@@ -667,11 +693,14 @@ static size_t
 random_word(struct random *random, char *out)
 {
 	static const char *const words[] = {
-		"a",	"b",	 "ab",	 "etc",	  "passwd", "ssh",    ".ssh",  "id_rsa", "x.py",
-		"lib",	"usr",	 "home", "joe",	  "curl",   "sh",     "-c",    "tmp",	 "shadow",
-		"..",	".",	 "A",	 "SSH",	  "python", "python3", "site-packages",
-		"10.1.2.3", "127.0.0.1", "::1", "8080",   "5",	    "-1",     "",      "x",	 "m",
-		"\xc3\xa9", "\x80", "\xff\xfe", "open",   "aaaa",   "abab",
+		"a",	    "b",	 "ab",	   "etc",     "passwd",
+		"ssh",	    ".ssh",	 "id_rsa", "x.py",    "lib",
+		"usr",	    "home",	 "joe",	   "curl",    "sh",
+		"-c",	    "tmp",	 "shadow", "..",      ".",
+		"A",	    "SSH",	 "python", "python3", "site-packages",
+		"10.1.2.3", "127.0.0.1", "::1",	   "8080",    "5",
+		"-1",	    "",		 "x",	   "m",	      "\xc3\xa9",
+		"\x80",	    "\xff\xfe",	 "open",   "aaaa",    "abab",
 	};
 	const char *word = PICK(random, words);
 	size_t n = strlen(word);
@@ -683,8 +712,8 @@ random_word(struct random *random, char *out)
 static size_t
 random_text(struct random *random, char *out)
 {
-	static const char *const joints[] = {"/", "/", "/", "/", "//", "/./", "/../", ".", " ", "",
-					     "_", ";"};
+	static const char *const joints[] = {"/",    "/", "/", "/", "//", "/./",
+					     "/../", ".", " ", "",  "_",  ";"};
 	unsigned n_words = below(random, 6);
 	size_t n = 0;
 
@@ -721,8 +750,8 @@ random_part(struct random *random, char *out)
 static size_t
 random_glob(struct random *random, char *out)
 {
-	static const char *const parts[] = {"*",   "*",	    "**",   "?",     "[a-c]", "[!a-c]",
-					    "[.x]", "[]a]", "\\*", "/",    "/",     "[^/]"};
+	static const char *const parts[] = {"*",    "*",    "**",  "?", "[a-c]", "[!a-c]",
+					    "[.x]", "[]a]", "\\*", "/", "/",	 "[^/]"};
 	unsigned n_parts = 1 + below(random, 6);
 	size_t n = 0;
 
@@ -743,12 +772,13 @@ static size_t
 random_regex_part(struct random *random, char *out, unsigned depth)
 {
 	static const char *const atoms[] = {
-		"a",  "b",   "x",    "/",      ".",	"[a-f]", "[^/]", "\\d",	 "\\w",	       "\\s",
-		"\\D", "\\W", "\\S", "\\x2f",  "\\.",	"[[:alpha:]]", "[\\d.]", "ssh", "etc", "py",
-		"[]x]", "[^]x]", "\\n", "^",    "$",	"[a\\-z]", "{",	"}",	"]",	"\xc3\xa9",
+		"a",	  "b",	     "x",   "/",   ".",	   "[a-f]",    "[^/]", "\\d",
+		"\\w",	  "\\s",     "\\D", "\\W", "\\S",  "\\x2f",    "\\.",  "[[:alpha:]]",
+		"[\\d.]", "ssh",     "etc", "py",  "[]x]", "[^]x]",    "\\n",  "^",
+		"$",	  "[a\\-z]", "{",   "}",   "]",	   "\xc3\xa9",
 	};
-	static const char *const quantifiers[] = {"*", "+", "?", "{2}", "{1,3}", "{2,}", "{0,1}",
-						  "*?", "+?"};
+	static const char *const quantifiers[] = {"*",	  "+",	   "?",	 "{2}", "{1,3}",
+						  "{2,}", "{0,1}", "*?", "+?"};
 	unsigned n_parts = 1 + below(random, depth > 2 ? 2 : 4);
 	size_t n = 0;
 
@@ -803,12 +833,14 @@ random_regex(struct random *random, char *out)
 }
 
 static const unsigned text_fields[] = {
-	PYAUDIT_F_FILE_PATH,  PYAUDIT_F_FILE_PATH,     PYAUDIT_F_FILE_PATH,   PYAUDIT_F_FILE_NAME,
-	PYAUDIT_F_EXEC_PATH,  PYAUDIT_F_EXEC_ARGV,     PYAUDIT_F_EXEC_CMDLINE, PYAUDIT_F_EXEC_NAME,
-	PYAUDIT_F_FILE_TARGET, PYAUDIT_F_NET_HOST,     PYAUDIT_F_IMPORT_MODULE, PYAUDIT_F_ARG0,
-	PYAUDIT_F_ARG1,	      PYAUDIT_F_CALLER_MODULE, PYAUDIT_F_STACK_MODULE, PYAUDIT_F_STACK_FILE,
-	PYAUDIT_F_PROC_UNIT,  PYAUDIT_F_PROC_ARGV,     PYAUDIT_F_PROC_EXE,    PYAUDIT_F_EVENT,
-	PYAUDIT_F_ENV_NAME,   PYAUDIT_F_URL_HOST,      PYAUDIT_F_LIB_PATH,
+	PYAUDIT_F_FILE_PATH,	PYAUDIT_F_FILE_PATH,	 PYAUDIT_F_FILE_PATH,
+	PYAUDIT_F_FILE_NAME,	PYAUDIT_F_EXEC_PATH,	 PYAUDIT_F_EXEC_ARGV,
+	PYAUDIT_F_EXEC_CMDLINE, PYAUDIT_F_EXEC_NAME,	 PYAUDIT_F_FILE_TARGET,
+	PYAUDIT_F_NET_HOST,	PYAUDIT_F_IMPORT_MODULE, PYAUDIT_F_ARG0,
+	PYAUDIT_F_ARG1,		PYAUDIT_F_CALLER_MODULE, PYAUDIT_F_STACK_MODULE,
+	PYAUDIT_F_STACK_FILE,	PYAUDIT_F_PROC_UNIT,	 PYAUDIT_F_PROC_ARGV,
+	PYAUDIT_F_PROC_EXE,	PYAUDIT_F_EVENT,	 PYAUDIT_F_ENV_NAME,
+	PYAUDIT_F_URL_HOST,	PYAUDIT_F_LIB_PATH,
 };
 static const unsigned number_fields[] = {
 	PYAUDIT_F_NET_PORT, PYAUDIT_F_CALLER_LINE, PYAUDIT_F_PROC_UID,
@@ -864,12 +896,12 @@ static struct expr *
 random_test(struct random *random)
 {
 	static const enum expr_cmp text_cmps[] = {
-		CMP_EQ,	      CMP_EQ,	    CMP_GLOB, CMP_STARTSWITH, CMP_ENDSWITH,
-		CMP_CONTAINS, CMP_MATCHES,  CMP_UNDER,
+		CMP_EQ,	      CMP_EQ,	    CMP_GLOB,	 CMP_STARTSWITH,
+		CMP_ENDSWITH, CMP_CONTAINS, CMP_MATCHES, CMP_UNDER,
 	};
 	static const enum expr_cmp orders[] = {CMP_EQ, CMP_LT, CMP_LE, CMP_GT, CMP_GE};
-	static const char *const nets[] = {"10.0.0.0/8", "127.0.0.1/32", "::1/128", "0.0.0.0/0",
-					   "10.1.2.0/23", "fe80::/10"};
+	static const char *const nets[] = {"10.0.0.0/8", "127.0.0.1/32", "::1/128",
+					   "0.0.0.0/0",	 "10.1.2.0/23",	 "fe80::/10"};
 	static const int64_t numbers[] = {-1, 0, 1, 2, 5, 80, 443, 8080, INT64_MAX, INT64_MIN};
 	struct expr *test = calloc(1, sizeof(*test));
 	unsigned kind = below(random, 20);
@@ -911,7 +943,8 @@ random_test(struct random *random)
 			value->len = strlen(net);
 		} else if (kind < 6) {
 			value->is_int = true;
-			value->number = kind == 5 ? (int64_t)below(random, 2) : PICK(random, numbers);
+			value->number =
+				kind == 5 ? (int64_t)below(random, 2) : PICK(random, numbers);
 		} else {
 			random_text_value(random, test->cmp, value);
 		}
@@ -953,9 +986,11 @@ random_expr(struct random *random, unsigned depth)
 }
 
 static const char *const event_names[] = {
-	"open",	       "open",	  "open",	"os.listdir",	  "os.rename",	"os.system",
-	"os.exec",     "subprocess.Popen", "socket.connect", "import",	"os.putenv",	"builtins.id",
-	"urllib.Request", "ctypes.dlopen", "lib.own",	"lib.other",	"pty.spawn",	"os.fork",
+	"open",		  "open",	   "open",	"os.listdir",
+	"os.rename",	  "os.system",	   "os.exec",	"subprocess.Popen",
+	"socket.connect", "import",	   "os.putenv", "builtins.id",
+	"urllib.Request", "ctypes.dlopen", "lib.own",	"lib.other",
+	"pty.spawn",	  "os.fork",
 };
 
 static struct rule_set *
@@ -987,8 +1022,7 @@ random_rules(struct random *random)
 			rule->other_events = realloc(rule->other_events,
 						     (rule->n_other_events + 1) * sizeof(char *));
 			assert_non_null(rule->other_events);
-			rule->other_events[rule->n_other_events++] =
-				copy_text(name, strlen(name));
+			rule->other_events[rule->n_other_events++] = copy_text(name, strlen(name));
 		}
 		rule->when = random_expr(random, below(random, 5));
 		rule->action = PICK(random, actions);
@@ -998,7 +1032,8 @@ random_rules(struct random *random)
 		rule->over = calloc(rule->n_over + 1, sizeof(*rule->over));
 		assert_non_null(rule->over);
 		for (size_t k = 0; k < rule->n_over; k++) {
-			(void)snprintf(id, sizeof(id), "r%u", below(random, (uint32_t)set->n_rules));
+			(void)snprintf(id, sizeof(id), "r%u",
+				       below(random, (uint32_t)set->n_rules));
 			rule->over[k] = copy_text(id, strlen(id));
 		}
 	}
@@ -1034,7 +1069,7 @@ random_value(struct random *random, struct texts *texts, bool number)
 	assert_true(texts->n < 40);
 	out = texts->bytes[texts->n++];
 	value = pyaudit_value_text(out, below(random, 3) == 0 ? random_word(random, out)
-							       : random_text(random, out));
+							      : random_text(random, out));
 	if (below(random, 6) == 0)
 		value.type = PYAUDIT_TAG_BYTES;
 	return value;
@@ -1058,7 +1093,8 @@ random_scene(struct random *random, struct scene *scene, struct texts *texts)
 			continue;
 		}
 		scene->args[i] = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST,
-							.n_items = (uint16_t)n, .full_len = n,
+							.n_items = (uint16_t)n,
+							.full_len = n,
 							.items = scene->items + n_items};
 		for (unsigned k = 0; k < n; k++)
 			scene->items[n_items++] = random_value(random, texts, k == 1);
@@ -1080,9 +1116,11 @@ random_scene(struct random *random, struct scene *scene, struct texts *texts)
 	if (below(random, 2) == 0)
 		scene->facts.fact[PYAUDIT_F_PROC_UID - PYAUDIT_F_PROC_PID] =
 			random_value(random, texts, true);
-	scene->facts.fact[PYAUDIT_F_PROC_ARGV - PYAUDIT_F_PROC_PID] = (struct pyaudit_value){
-		.type = PYAUDIT_TAG_LIST, .n_items = (uint16_t)n_items, .full_len = n_items,
-		.items = scene->items};
+	scene->facts.fact[PYAUDIT_F_PROC_ARGV - PYAUDIT_F_PROC_PID] =
+		(struct pyaudit_value){.type = PYAUDIT_TAG_LIST,
+				       .n_items = (uint16_t)n_items,
+				       .full_len = n_items,
+				       .items = scene->items};
 }
 
 static void
