@@ -76,17 +76,25 @@ def find_interpreters():
         if tag in [other.tag for other in found]:
             tag += "@" + real
         found.append(Interpreter(path if path == "/usr/bin/python3" else real, number, tag))
-    if asked == "few" and len(found) > 3:
-        by_age = sorted(found, key=lambda i: i.version)
-        found = sorted({found[0], by_age[0], by_age[-1]}, key=lambda i: i.version)
-    return found
+    return few_of(found) if asked == "few" else found
+
+
+def few_of(found):
+    """The system's, the oldest and the newest."""
+    if len(found) <= 3:
+        return found
+    by_age = sorted(found, key=lambda i: i.version)
+    return [found[0]] + [i for i in (by_age[0], by_age[-1]) if i != found[0]]
 
 
 INTERPRETERS = find_interpreters()
+FEW = few_of(INTERPRETERS)
 SYSTEM = INTERPRETERS[0] if INTERPRETERS else None
 
 
 def pytest_generate_tests(metafunc):
+    if "python_few" in metafunc.fixturenames:  # for what takes long
+        metafunc.parametrize("python_few", FEW, ids=lambda i: i.tag)
     if "python" in metafunc.fixturenames:
         metafunc.parametrize("python", INTERPRETERS, ids=lambda i: i.tag)
 
