@@ -116,7 +116,7 @@ class Tree:
         env = clean_env(**more)
         env.pop("PYAUDIT_AGENT", None)
         env.pop("XDG_RUNTIME_DIR", None)
-        env.setdefault("TMPDIR", str(self.folder / "tmp"))
+        env["TMPDIR"] = more.get("TMPDIR") or str(self.folder / "tmp")
         env["FAKE_PLAN"] = str(self.folder / "plan")
         (self.folder / "plan").write_text(
             json.dumps(dict({"status": STATUS, "report": str(self.folder / "report")}, **(plan or {}))))
