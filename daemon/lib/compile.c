@@ -783,7 +783,7 @@ worth_of(enum trigger_kind kind, size_t len)
 		return 10 * n;
 	case TRIGGER_GLOB:
 	case TRIGGER_REGEX:
-		return 3;
+		return 5;
 	case TRIGGER_ANY:
 		break;
 	}
@@ -894,7 +894,7 @@ access_of_test(struct compiler *c, const struct expr *expr)
 				add_trigger(c, &access, expr->field, TRIGGER_NUMBER, NULL, 0,
 					    value->number,
 					    pyaudit_fields[expr->field].type == PYAUDIT_TYPE_BOOL
-						    ? 2
+						    ? 4
 						    : worth_of(TRIGGER_NUMBER, 0));
 			if (is_text(value))
 				add_text(c, &access, expr->field, TRIGGER_WHOLE, value->text,
@@ -924,9 +924,10 @@ access_of_test(struct compiler *c, const struct expr *expr)
 		access.n = 0;
 		add_trigger(c, &access, expr->field, TRIGGER_ANY, NULL, 0, 0, 1);
 	}
-	/* To look at the code that raised the event costs more than all the rest. */
+	/* To look at the code that raised the event costs more than all the rest; only to look at
+	 * the rule each time would cost that as well. */
 	if (pyaudit_fields[expr->field].scope == PYAUDIT_SCOPE_ORIGIN && access.worth != INT_MAX)
-		access.worth = access.worth / 8 - 10;
+		access.worth = access.worth > 1 ? 2 + access.worth / 64 : access.worth - 10;
 	return access;
 }
 
