@@ -113,7 +113,9 @@ pyaudit_value_is_text(const struct pyaudit_value *v)
 
 /* fields.c */
 
-#define PYAUDIT_SCRATCH_SIZE 4608 /* one joined command line, and some */
+/* One joined command line, argv of a shell, and the three lists of a stack: whatever rules ask of an
+ * event, it fits. */
+#define PYAUDIT_SCRATCH_SIZE 8192
 
 /*
  * Puts into *ret the value of an EVENT or ORIGIN field: STR/BYTES for text fields, INT, BOOL, or

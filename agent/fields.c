@@ -266,24 +266,28 @@ net_host(struct pyaudit_event *event, struct pyaudit_value *ret)
 	return a->type == PYAUDIT_TAG_LIST && a->n_items >= 2 && give_text(&a->items[0], ret);
 }
 
+/* An address as resolvers take it: IPv6, or one to four numbers with dots, each decimal, octal or
+ * hexadecimal (127.1, 0x7f000001). Every part begins with a digit, which no name's last part does. */
 static bool
 net_ip(struct pyaudit_event *event, struct pyaudit_value *ret)
 {
-	unsigned n_dots = 0, n_colons = 0;
+	bool part_starts = true, is_v6;
 	uint32_t len;
 
 	if (!net_host(event, ret) || ret->len == 0)
 		return false;
+	is_v6 = memchr(ret->s, ':', ret->len) != NULL;
 	for (len = 0; len < ret->len && ret->s[len] != '%'; len++) {
 		char c = ret->s[len];
 
-		n_dots += c == '.';
-		n_colons += c == ':';
-		if (strchr("0123456789abcdefABCDEF.:", c) == NULL || c == '\0')
+		if (strchr(is_v6 ? "0123456789abcdefABCDEF.:" : "0123456789abcdefABCDEFxX.", c) ==
+			    NULL ||
+		    c == '\0' || (!is_v6 && part_starts && (c < '0' || c > '9')))
 			return false;
+		part_starts = c == '.';
 	}
 	ret->len = ret->full_len = len; /* without an interface: fe80::1%eth0 */
-	return n_colons >= 2 || (n_colons == 0 && n_dots == 3);
+	return len > 0 && !part_starts;
 }
 
 static bool

@@ -196,13 +196,18 @@ deliver(const struct policy *policy, struct pyaudit_event *event,
 	} else if (!link_send_record(record, size)) {
 		atomic_fetch_add_explicit(&agent.n_unsent, 1, memory_order_relaxed);
 	}
+	if (pid != agent.pid) {
+		if (wake)
+			link_knock();
+		return;
+	}
 	if (UNLIKELY(wake) && !atomic_flag_test_and_set(&agent_life->busy)) {
 		link_wake();
 		atomic_flag_clear(&agent_life->busy);
 	}
 	/* Unsigned: a wall clock that was set back looks like a long time, too. */
 	unseen_ns = time_ns - atomic_load_explicit(&agent.last_look_ns, memory_order_relaxed);
-	if (UNLIKELY(unseen_ns > (half_full ? LOOK_FULL_NS : LOOK_NS)) && pid == agent.pid &&
+	if (UNLIKELY(unseen_ns > (half_full ? LOOK_FULL_NS : LOOK_NS)) &&
 	    !atomic_flag_test_and_set(&agent_life->busy)) {
 		link_look(time_ns);
 		atomic_flag_clear(&agent_life->busy);

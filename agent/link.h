@@ -19,6 +19,10 @@ void link_take_policy(void);
 /* Tells the sleeping daemon that there is something. */
 void link_wake(void);
 
+/* The same between fork and exec, where the descriptor may be closed already and nothing of the
+ * parent's may be changed: a WAKE on a connection of its own. */
+void link_knock(void);
+
 /* Once in a while, and when a lane runs full: connects again where the daemon went away. @now_ns
  * is CLOCK_REALTIME. */
 void link_look(uint64_t now_ns);

@@ -28,7 +28,9 @@
 
 enum pyaudit_frame_type {
 	PYAUDIT_FRAME_HELLO = 1,  /* agent: struct pyaudit_hello + strings; SCM_RIGHTS: ring memfd */
-	PYAUDIT_FRAME_WAKE = 2,   /* agent: the ring was asleep and has something; no payload */
+	PYAUDIT_FRAME_WAKE = 2,   /* agent: the ring was asleep and has something; no payload. As the
+				   * first frame of a connection: some ring was, from a child
+				   * between fork and exec; the daemon looks at all that sleep */
 	PYAUDIT_FRAME_RECORD = 3, /* agent without a ring: one struct pyaudit_record */
 	PYAUDIT_FRAME_LOST = 4,   /* agent without a ring: struct pyaudit_lost */
 	PYAUDIT_FRAME_POLICY = 16, /* daemon: struct pyaudit_offer; SCM_RIGHTS: policy memfd */
