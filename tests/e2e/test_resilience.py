@@ -231,7 +231,7 @@ def test_fork_storm(daemon, python):
 def test_fork_of_a_threaded_program(daemon, python):
     """Forks while other threads are inside the hook: no child hangs, every event is accounted for."""
     server = daemon(MARKS)
-    forks = 30 if PATIENCE > 1 else 100
+    forks = 10 if PATIENCE > 1 else 25
     code = ("import os, sys, threading\n"
             "stop = False\n"
             "count = [0, 0, 0]\n"
