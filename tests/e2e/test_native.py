@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The libc layer: what raises no audit event, or hides its strings in objects, is judged as well; one act
+is told once."""
+import subprocess
+
+import pytest
+
+from conftest import lost_of, rule, rules_of
+
+NO_ID = rule("no-id", ["@exec"], ["exec.name = 'id' or exec.cmdline startswith 'id'"], severity="critical")
+LIBC = "ctypes.CDLL(None, use_errno=True)"
+WORDS = "(ctypes.c_char_p * 2)(b'id', None)"
+
+# What each prints: the call's own result, or the name of its exception.
+ROUTES = {
+    "path object": "subprocess.run([pathlib.Path('/usr/bin/id')])",
+    "path object as executable": "subprocess.run(['x'], executable=pathlib.Path('/usr/bin/id'))",
+    "fork_exec": "os.waitpid(util.spawnv_passfds(b'/usr/bin/id', [b'id'], ()), 0)[1]",
+    "descriptor": "os.execve(os.open('/usr/bin/id', os.O_RDONLY), ['x'], {})",
+    "ctypes system": LIBC + ".system(b'id')",
+    "ctypes popen": LIBC + ".popen(b'id', b'r') or -1",
+    "ctypes execv": LIBC + ".execv(b'/usr/bin/id', %s)" % WORDS,
+    "ctypes execve": LIBC + ".execve(b'/usr/bin/id', %s, None)" % WORDS,
+    "ctypes execvp": LIBC + ".execvp(b'id', %s)" % WORDS,
+    "ctypes execl": LIBC + ".execl(b'/usr/bin/id', b'id', None)",
+    "ctypes execlp": LIBC + ".execlp(b'id', b'id', None)",
+    "ctypes posix_spawn": LIBC + ".posix_spawn(None, b'/usr/bin/id', None, None, %s, None)" % WORDS,
+    "ctypes posix_spawnp": LIBC + ".posix_spawnp(None, b'id', None, None, %s, None)" % WORDS,
+}
+PROGRAM = ("import ctypes, os, pathlib, subprocess\n"
+           "from multiprocessing import util\n"
+           "try:\n"
+           "    print('result', %s)\n"
+           "except PermissionError as error:\n"
+           "    print('refused', error)\n")
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_denied_and_told_once(ctl_run, python, route):
+    result = ctl_run([python, "-I", "-c", PROGRAM % ROUTES[route]], NO_ID)
+    assert result.returncode == 0, str(result)
+    assert "uid=" not in result.stdout, str(result)
+    assert result.stdout.startswith(("refused", "result -1", "result 1", "result None", "result 65280")), str(result)
+    alerts = result.kind("alert", action="block")
+    assert [rules_of(a) for a in alerts] == [["no-id"]], alerts
+
+
+# Acts that both layers see, and how many events each is: 3.13's subprocess raises two of its own.
+TOLD = {
+    "os.system": "os.system('true')",
+    "subprocess.run": "subprocess.run(['true'], close_fds=True, cwd='/')",
+    "subprocess.shell": "subprocess.run('true', shell=True, cwd='/')",
+    "os.spawnv": "os.waitpid(os.spawnv(os.P_NOWAIT, '/bin/true', ['true']), 0)",
+}
+
+
+@pytest.mark.parametrize("act", TOLD)
+def test_what_the_audit_layer_told_is_not_told_again(ctl_run, python, act):
+    code = "import os, subprocess\n" + TOLD[act]
+    result = ctl_run([python, "-I", "-c", code], options=["--record", "exec"])
+    assert result.returncode == 0, str(result)
+    layers = [e["layer"] for e in result.kind("event")]
+    assert layers and set(layers) == {"audit"}, result.kind("event")
+
+
+def test_what_it_did_not_tell_is_told_by_libc(ctl_run, python):
+    code = ("import os\nfrom multiprocessing import util\n"
+            "os.waitpid(util.spawnv_passfds(b'/bin/true', [b'true', b'x'], ()), 0)")
+    result = ctl_run([python, "-I", "-c", code], options=["--record", "exec"])
+    assert result.returncode == 0, str(result)
+    events = [e for e in result.kind("event")]
+    if "_posixsubprocess.fork_exec" not in [e["event"] for e in events]:  # 3.14 tells it
+        assert [(e["event"], e["layer"], e["args"]) for e in events] == [
+            ("libc.exec", "libc", ["/bin/true", ["true", "x"]])], events
+
+
+def test_every_function_works_as_libc_has_it(ctl_run, python, tmp_path):
+    """With nothing to refuse: results, errors, scripts without #!, search of PATH."""
+    script = tmp_path / "script"
+    script.write_text("echo script $1 $0\n")
+    script.chmod(0o755)
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    code = r"""
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+words = (ctypes.c_char_p * 4)(b"sh", b"-c", b"echo words; exit 3", None)
+env = (ctypes.c_char_p * 2)(b"A=1", None)
+def child(call, *args):
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        r = call(*args)
+        print("returned", r, ctypes.get_errno(), flush=True)
+        os._exit(9)
+    print(call.__name__, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if hasattr(os, "waitstatus_to_exitcode")
+          else os.WEXITSTATUS(os.waitpid(pid, 0)[1]))
+child(libc.execve, b"/bin/sh", words, env)
+child(libc.execv, b"/bin/sh", words)
+child(libc.execvp, b"sh", words)
+child(libc.execvpe, b"sh", words, env)
+child(libc.execl, b"/bin/sh", b"sh", b"-c", b"echo l $0 $1; exit 4", b"a", b"b", None)
+child(libc.execlp, b"sh", b"sh", b"-c", b"echo lp; exit 5", None)
+child(libc.execle, b"/bin/sh", b"sh", b"-c", b"echo le $A; exit 6", None, env)
+child(libc.execv, b"%(plain)s", words)
+child(libc.execvp, b"%(script)s", (ctypes.c_char_p * 3)(b"x", b"one", None))
+child(libc.execv, b"/nowhere/at/all", words)
+child(libc.execvp, b"no-such-program-anywhere", words)
+child(libc.execvp, b"", words)
+child(libc.fexecve, os.open("/bin/sh", os.O_RDONLY), words, env)
+child(libc.execveat, os.open("/bin", os.O_RDONLY), b"sh", words, env, 0)
+print("system", libc.system(b"exit 7") >> 8, libc.system(None) != 0)
+pid = ctypes.c_int()
+for f, name in ((libc.posix_spawn, b"/bin/sh"), (libc.posix_spawnp, b"sh")):
+    print(f.__name__, f(ctypes.byref(pid), name, None, None, words, env), os.waitpid(pid.value, 0)[1] >> 8)
+print("missing", libc.posix_spawn(ctypes.byref(pid), b"/nowhere", None, None, words, env))
+libc.popen.restype = ctypes.c_void_p
+libc.pclose.argtypes = [ctypes.c_void_p]
+print("popen", libc.pclose(libc.popen(b"exit 8", b"r")) >> 8)
+""" % {"plain": plain, "script": script}
+    alone = subprocess.run([str(python), "-I", "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, universal_newlines=True)
+    result = ctl_run([python, "-I", "-c", code], NO_ID, options=["--record", "exec"])
+    assert result.stdout == alone.stdout, str(result)
+    assert "execle 6" in alone.stdout and "words" in alone.stdout, alone
+    assert not result.kind("alert") and lost_of(result.events) == 0
+
+
+def test_programs_that_are_not_python_are_left_alone(ctl_run):
+    """The preload is inherited: shells and what they start behave as ever."""
+    result = ctl_run(["/bin/sh", "-c", "echo a | cat; (exec id -u); env | grep -c LD_PRELOAD; exit 3"], NO_ID)
+    assert result.returncode == 3
+    assert result.stdout.split()[0] == "a" and result.stdout.split()[1].isdigit(), str(result)
+    assert not result.kind("alert")
