@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Acceptance in a fresh minimal Debian 12: tests/container.sh [readme|journal|shell] [COMMAND...]
+# Acceptance in a fresh minimal Debian 12: tests/container.sh [readme|root|user|journal|shell] [COMMAND...]
 #
-#   readme   (default) unpacks a debootstrap'ed minbase with git and nothing else, twice; clones the
-#            committed tree into each and runs both commands of the README there, once as root and
-#            once as an ordinary user with sudo
+#   readme   (default) root, then user
+#   root     unpacks a debootstrap'ed minbase with git and nothing else, clones the committed tree into
+#            it and runs both commands of the README there as root
+#   user     the same as an ordinary user with sudo
 #   journal  boots systemd in it, installs the build, starts pyauditd by its unit, and looks a
 #            refused act up in the real journal
 #   shell    a shell, or COMMAND, in such a container with the clone in /root/pyaudit
@@ -142,7 +143,7 @@ report() { # report WHAT STATUS
 	[ "$2" -eq 0 ] || result=1
 }
 
-readme() {
+as_root() {
 	say "as root"
 	unpack "$work/root"
 	clone "$work/root/root/pyaudit"
@@ -153,7 +154,9 @@ readme() {
 	enter "$work/root" sh -c 'cd /root/pyaudit && exec sh tests/run.sh </dev/null' || status=$?
 	report "run.sh as root" $status
 	rm -rf --one-file-system "$work/root"
+}
 
+as_user() {
 	say "as an ordinary user with sudo"
 	unpack "$work/user"
 	enter "$work/user" sh -c '
@@ -216,7 +219,12 @@ journal() {
 }
 
 case $mode in
-readme) readme ;;
+readme)
+	as_root
+	as_user
+	;;
+root) as_root ;;
+user) as_user ;;
 journal) journal ;;
 shell)
 	unpack "$work/shell"
@@ -229,7 +237,7 @@ shell)
 	fi
 	;;
 *)
-	sed -n '3,17s/^# \{0,1\}//p' "$0" >&2
+	sed -n '3,19s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac
