@@ -224,25 +224,6 @@ server_poll_soon(struct server *server)
 }
 
 static void
-on_sweep_timer(evutil_socket_t fd, short what, void *data)
-{
-	struct server *server = data;
-	struct session *session, *next;
-	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-
-	(void)fd;
-	(void)what;
-	for (session = LIST_FIRST(&server->sessions); session != NULL; session = next) {
-		next = LIST_NEXT(session, link);
-		session_sweep(session, now_ns);
-	}
-	(void)server_tell_sink_losses(server, server->ndjson);
-	(void)server_tell_sink_losses(server, server->journal);
-	kick_sinks(server);
-	server_check_private(server);
-}
-
-static void
 on_watchdog(evutil_socket_t fd, short what, void *data)
 {
 	(void)fd;
@@ -263,16 +244,26 @@ on_sinks(evutil_socket_t fd, short what, void *data)
 }
 
 static void
-accept_all(struct server *server, int fd, void (*take)(struct server *, int))
+listen_again(struct event *event)
+{
+	if (event != NULL && !event_pending(event, EV_READ, NULL))
+		(void)event_add(event, NULL);
+}
+
+static void
+accept_all(struct server *server, struct event *event, void (*take)(struct server *, int))
 {
 	for (unsigned i = 0; i < ACCEPT_PER_TURN; i++) {
-		int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int peer = accept4(event_get_fd(event), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (peer < 0) {
 			if (errno == EINTR || errno == ECONNABORTED)
 				continue;
-			if (errno != EAGAIN)
-				log_error(server->log, "cannot accept: %s", strerror(errno));
+			if (errno == EAGAIN)
+				return;
+			/* Out of descriptors: trying on would be all we do. The sweep tries again. */
+			log_error(server->log, "cannot accept: %s", strerror(errno));
+			(void)event_del(event);
 			return;
 		}
 		take(server, peer);
@@ -282,15 +273,42 @@ accept_all(struct server *server, int fd, void (*take)(struct server *, int))
 static void
 on_agent(evutil_socket_t fd, short what, void *data)
 {
+	struct server *server = data;
+
+	(void)fd;
 	(void)what;
-	accept_all(data, fd, session_accept);
+	accept_all(server, server->agent_accept, session_accept);
 }
 
 static void
 on_client(evutil_socket_t fd, short what, void *data)
 {
+	struct server *server = data;
+
+	(void)fd;
 	(void)what;
-	accept_all(data, fd, control_accept);
+	accept_all(server, server->control_accept, control_accept);
+}
+
+static void
+on_sweep_timer(evutil_socket_t fd, short what, void *data)
+{
+	struct server *server = data;
+	struct session *session, *next;
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+
+	(void)fd;
+	(void)what;
+	for (session = LIST_FIRST(&server->sessions); session != NULL; session = next) {
+		next = LIST_NEXT(session, link);
+		session_sweep(session, now_ns);
+	}
+	listen_again(server->agent_accept);
+	listen_again(server->control_accept);
+	(void)server_tell_sink_losses(server, server->ndjson);
+	(void)server_tell_sink_losses(server, server->journal);
+	kick_sinks(server);
+	server_check_private(server);
 }
 
 static void
@@ -389,7 +407,7 @@ server_drain(struct server *server)
 	struct session *session, *next;
 
 	if (server->agent_accept != NULL)
-		accept_all(server, event_get_fd(server->agent_accept), session_accept);
+		accept_all(server, server->agent_accept, session_accept);
 	for (session = LIST_FIRST(&server->sessions); session != NULL; session = next) {
 		next = LIST_NEXT(session, link);
 		session_drain(session);

@@ -497,7 +497,6 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 	session->inner_pid = hello.pid;
 	session->generation = hello.generation;
 	session->pidfd = open_pidfd(session, hello.start_ns);
-	session->is_dead = pidfd_ended(session->pidfd);
 	session->process = process_new(&hello, session->pid, session->uid, session->gid,
 				       session->pidfd >= 0 ? "/proc" : NULL, &server->users);
 	if (session->process == NULL) {
@@ -620,6 +619,11 @@ read_packet(struct session *session)
 	if (n == 0)
 		return PACKET_END;
 	fd = take_fds(&message);
+	/* Without its ring nothing of the program would be seen; turned away, it tries again. */
+	if (session->state == SESSION_NEW && (message.msg_flags & MSG_CTRUNC) != 0) {
+		refuse(session, "no descriptor is left for its ring");
+		return PACKET_GONE;
+	}
 	r = (message.msg_flags & MSG_TRUNC) != 0 ? -EBADMSG
 						  : frame_parse(&frame, packet, (size_t)n);
 	if (r < 0) {
@@ -692,7 +696,8 @@ session_finish(struct session *session)
 {
 	struct server *server = session->server;
 
-	session->is_dead = true;
+	/* Without a pidfd the end of its connection is what we go by; it may live on. */
+	session->is_dead = session->pidfd >= 0 || (kill(session->pid, 0) < 0 && errno == ESRCH);
 	while (session->fd >= 0 && session->state != SESSION_NEW) {
 		enum packet_outcome outcome = read_packet(session);
 
