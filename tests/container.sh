@@ -185,7 +185,7 @@ journal() {
 		cmake --preset release -DPYAUDIT_TESTS=OFF -DCMAKE_INSTALL_PREFIX=/usr >/dev/null
 		cmake --build build/release -j"$(nproc)" >/dev/null
 		cmake --install build/release >/dev/null
-		# What a package's scripts would do.
+		# What the scripts of a package would do.
 		systemd-sysusers >/dev/null 2>&1 || :
 		journalctl --update-catalog >/dev/null 2>&1 || :
 		mkdir -p /var/log/journal'

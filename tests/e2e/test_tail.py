@@ -123,7 +123,7 @@ def test_wrong_filter_is_refused_with_a_reason(daemon):
 
 
 def test_a_client_that_stops_reading_delays_nobody(daemon, python):
-    server = daemon(MARKS)
+    server = daemon(MARKS, config="client_buffer = 256K")
     n = 20000 if SANITIZED else 200000
     code = ("import sys\nsys.stdin.readline()\nfor i in range(%d): sys.audit('%s', 'x' * 100)\n"
             "print('done', flush=True)\nsys.stdin.readline()\n" % (n, MARK))
