@@ -2,7 +2,6 @@
 """What many write first: a Python hook that sends each event as JSON to a socket. Runs loop.py under it."""
 import json
 import os
-import runpy
 import socket
 import sys
 import time
@@ -13,9 +12,11 @@ send, dumps, now, pid = peer.send, json.dumps, time.time, os.getpid()
 
 
 def hook(event, args):
-    send(dumps({"time": now(), "pid": pid, "event": event, "args": [repr(a) for a in args]}).encode())
+    send(dumps({"time": now(), "pid": pid, "event": event, "args": [repr(a)[:4096] for a in args]}).encode())
 
 
-sys.addaudithook(hook)
 del sys.argv[0]
-runpy.run_path(sys.argv[0], run_name="__main__")
+with open(sys.argv[0]) as file:
+    code = compile(file.read(), sys.argv[0], "exec")
+sys.addaudithook(hook)
+exec(code, {"__name__": "__main__"})
