@@ -55,8 +55,10 @@ static uint64_t
 claim(const struct lane *lane, uint32_t length, uint32_t tid, bool *ret_half_full)
 {
 	for (unsigned attempt = 0; attempt < CLAIM_ATTEMPTS_MAX; attempt++) {
-		uint64_t head = atomic_load_explicit(lane->head, memory_order_acquire);
+		/* Tail first: it never passes a head that is read later, so the difference is at worst
+		 * too large, and full is looked at twice. */
 		uint64_t tail = atomic_load_explicit(lane->tail, memory_order_acquire);
+		uint64_t head = atomic_load_explicit(lane->head, memory_order_acquire);
 		uint64_t to_end = lane->size - (head & (lane->size - 1));
 		bool pad = length > to_end;
 		uint32_t n = pad ? (uint32_t)to_end : length;
@@ -64,8 +66,11 @@ claim(const struct lane *lane, uint32_t length, uint32_t tid, bool *ret_half_ful
 		uint64_t wanted = pyaudit_claim_make(head, lane->size, tid, n,
 						     pad ? PYAUDIT_CLAIM_PAD : PYAUDIT_CLAIM_CLAIMED);
 
-		if (head + n - tail > lane->size)
-			return UINT64_MAX;
+		if (head + n - tail > lane->size) {
+			if (atomic_load_explicit(lane->tail, memory_order_acquire) == tail)
+				return UINT64_MAX;
+			continue;
+		}
 		RING_TEST_POINT(1);
 		if (!atomic_compare_exchange_strong_explicit(word_at(lane, head), &expected, wanted,
 							     memory_order_acq_rel,

@@ -291,6 +291,29 @@ on_client(evutil_socket_t fd, short what, void *data)
 }
 
 static void
+on_knock_timer(evutil_socket_t fd, short what, void *data)
+{
+	struct server *server = data;
+	struct session *session;
+
+	(void)fd;
+	(void)what;
+	server->knocked_ns = clock_ns(CLOCK_MONOTONIC);
+	LIST_FOREACH(session, &server->sessions, link)
+		session_look(session);
+}
+
+void
+server_knocked(struct server *server)
+{
+	uint64_t since_ns = clock_ns(CLOCK_MONOTONIC) - server->knocked_ns;
+
+	if (!event_pending(server->knock_timer, EV_TIMEOUT, NULL))
+		timer_in(server->knock_timer,
+			 since_ns < SERVER_KNOCK_MS * 1000000u ? SERVER_KNOCK_MS : 0);
+}
+
+static void
 on_sweep_timer(evutil_socket_t fd, short what, void *data)
 {
 	struct server *server = data;
@@ -528,11 +551,12 @@ make_events(struct server *server, const struct server_options *options)
 				   .tv_usec = (suseconds_t)(watchdog_us % 1000000)};
 
 	server->drain_timer = evtimer_new(server->base, on_drain_timer, server);
+	server->knock_timer = evtimer_new(server->base, on_knock_timer, server);
 	server->sweep_timer = event_new(server->base, -1, EV_PERSIST, on_sweep_timer, server);
 	server->watchdog_timer = event_new(server->base, -1, EV_PERSIST, on_watchdog, server);
 	server->sink_event = event_new(server->base, server->sink_fd, EV_READ | EV_PERSIST,
 				       on_sinks, server);
-	if (server->drain_timer == NULL || server->sweep_timer == NULL ||
+	if (server->drain_timer == NULL || server->sweep_timer == NULL || server->knock_timer == NULL ||
 	    server->watchdog_timer == NULL || server->sink_event == NULL)
 		return -ENOMEM;
 	(void)event_add(server->sweep_timer, &sweep);
@@ -693,6 +717,7 @@ server_fini(struct server *server)
 	buf_fini(&server->line);
 	free_event(server->drain_timer);
 	free_event(server->sweep_timer);
+	free_event(server->knock_timer);
 	free_event(server->watchdog_timer);
 	free_event(server->sink_event);
 	free_event(server->parent_event);

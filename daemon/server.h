@@ -18,6 +18,7 @@
 #include "sink.h"
 
 #define SERVER_BACKLOG 4096
+#define SERVER_KNOCK_MS 10      /* between two looks after knocks: anyone may knock */
 #define SERVER_SWEEP_MS 1000    /* ring losses, offers and silent rings are looked at this often */
 #define SERVER_FLUSH_MS 5000    /* sinks have this long when the daemon ends */
 #define SERVER_CLIENT_FLUSH_MS 1000
@@ -49,7 +50,9 @@ struct server {
 
 	struct event *agent_accept, *control_accept;
 	char *agent_path, *control_path;
-	struct event *drain_timer, *sweep_timer, *watchdog_timer, *sink_event, *parent_event;
+	struct event *drain_timer, *sweep_timer, *knock_timer, *watchdog_timer, *sink_event;
+	struct event *parent_event;
+	uint64_t knocked_ns; /* CLOCK_MONOTONIC of the last look after a knock */
 	struct event *signals[3];
 	int parent_fd; /* -1: not private, or it has ended */
 	bool parent_gone;
@@ -111,6 +114,8 @@ void server_drain(struct server *server);
 
 /* Wakes the drain timer: some session became active. */
 void server_poll_soon(struct server *server);
+/* A child between fork and exec put something into the ring of a process it does not name. */
+void server_knocked(struct server *server);
 /* The last agent may have gone: a private daemon ends then. */
 void server_check_private(struct server *server);
 

@@ -354,6 +354,13 @@ session_turn(struct session *session, uint64_t now_ns)
 }
 
 void
+session_look(struct session *session)
+{
+	if (session->drain.ring != NULL && !session->is_active && drain_pending(&session->drain))
+		set_active(session, true);
+}
+
+void
 session_sweep(struct session *session, uint64_t now_ns)
 {
 	if (session->state == SESSION_NEW) {
@@ -361,8 +368,7 @@ session_sweep(struct session *session, uint64_t now_ns)
 			refuse(session, "no hello in time");
 		return;
 	}
-	if (session->drain.ring != NULL && !session->is_active && drain_pending(&session->drain))
-		set_active(session, true);
+	session_look(session);
 	tell_losses(session, now_ns);
 	offer_policy(session);
 }
@@ -529,11 +535,17 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 static bool
 take_frame(struct session *session, const struct frame *frame, int fd)
 {
+	struct server *server = session->server;
 	struct pyaudit_lost lost;
 	uint64_t total;
 
 	if (frame->type == PYAUDIT_FRAME_HELLO)
 		return take_hello(session, frame, fd);
+	if (session->state == SESSION_NEW && frame->type == PYAUDIT_FRAME_WAKE) {
+		session_free(session);
+		server_knocked(server);
+		return false;
+	}
 	if (session->state == SESSION_NEW) {
 		refuse(session, "the first packet is no hello");
 		return false;

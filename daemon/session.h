@@ -64,6 +64,8 @@ void session_free(struct session *session);
 
 /* One turn of an active session. Returns how many milliseconds it may wait for the next one. */
 unsigned session_turn(struct session *session, uint64_t now_ns);
+/* Wakes a session whose ring sleeps with something in it. */
+void session_look(struct session *session);
 /* Once a second: losses, offers, rings that woke nobody. */
 void session_sweep(struct session *session, uint64_t now_ns);
 /* Reads all that is there now. */

@@ -23,7 +23,8 @@
  * A FREE word has tid and length 0, so a fresh memfd (zeros) is a free first lap.
  *
  * Producer, for a record of n bytes (claim word included, rounded up to 8):
- *   1. h = head (acquire), t = tail (acquire). h + n - t > size: full; add one to n_lost[lane].
+ *   1. t = tail (acquire), h = head (acquire). h + n - t > size, and tail still t: full; add one to
+ *      n_lost[lane].
  *   2. Record would cross the end: claim the rest as PAD (same steps) and start again.
  *   3. CAS word[h] from FREE|lap(h) to CLAIMED|lap|tid|n. Failed: someone else claimed it; help
  *      head forward past that claim (CAS head from h to h + its length) and start again.
@@ -35,7 +36,8 @@
  * Consumer: at tail, load the word (acquire). FREE: empty (where head has passed it, nothing was
  * claimed there yet). COMMITTED: copy the record out, then set every word of it to
  * FREE|lap + 1, then store tail (release). PAD: the same without a copy. CLAIMED: stop; if the
- * claiming thread no longer lives, skip it and count one torn record.
+ * claiming thread no longer lives, skip it and count one torn record. Where the claimer did not
+ * live to move head past its claim, the consumer does so before it frees the words.
  * Refilling before tail moves is what makes step 3 safe: a producer that slept a whole lap between
  * steps 1 and 3 finds another lap number and fails. (Payload that imitates FREE|lap could fool it;
  * only the process itself can write that, and it could as well write anything else.)
