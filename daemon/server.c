@@ -689,6 +689,25 @@ end_sink(struct server *server, struct sink *sink)
 	sink_free(sink, ms_left(server));
 }
 
+/* Whoever started a private daemon and made its directory is gone, and so is every agent: nobody
+ * else will clear it away. */
+static void
+remove_private_dir(const char *dir)
+{
+	static const char *const names[] = {PYAUDIT_POLICY_FILE, SERVER_LOCK_FILE};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		CLEANUP(freep) char *path = NULL;
+
+		if (asprintf(&path, "%s/%s", dir, names[i]) < 0) {
+			path = NULL;
+			return;
+		}
+		(void)unlink(path);
+	}
+	(void)rmdir(dir);
+}
+
 void
 server_fini(struct server *server)
 {
@@ -727,6 +746,8 @@ server_fini(struct server *server)
 		(void)close(server->sink_fd);
 	if (server->base != NULL)
 		event_base_free(server->base);
+	if (server->parent_gone)
+		remove_private_dir(server->conf->dir);
 	if (server->lock_fd >= 0)
 		(void)close(server->lock_fd);
 }
