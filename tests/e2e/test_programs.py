@@ -217,7 +217,7 @@ def test_pytest_run(alike, python):
             "def test_fails(): assert [1, 2] == [1, 3]\n"
             "def test_capture(capfd):\n    print('x')\n    assert capfd.readouterr().out == 'x\\n'\n")
 
-    alike([python, "-m", "pytest", "-p", "no:cacheprovider", "-q", "test_it.py"], prepare=prepare, status=1)
+    alike([python, "-m", "pytest", "-p", "no:cacheprovider", "--basetemp", "base", "-q", "test_it.py"], prepare=prepare, status=1)
 
 
 def test_unittest_run(alike, python):
