@@ -59,6 +59,7 @@ deps_install cmd=cc:gcc:gcc cmd=make:make:make cmd=cmake:cmake:cmake \
 	opt=py=gunicorn:gunicorn:python3-gunicorn opt=py=pip:python3-pip:python3-pip \
 	opt=py=ensurepip:python3-venv:python3-libs opt=py=wheel:python3-wheel:python3-wheel \
 	opt=py=setuptools:python3-setuptools:python3-setuptools \
+	opt=file=/usr/bin/python3-config:python3-dev:python3-devel \
 	opt=file=/lib/systemd/systemd-journald:systemd:systemd ||
 	give_up "packages could not be installed"
 deps_build || give_up "packages could not be installed"
