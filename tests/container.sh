@@ -12,7 +12,7 @@
 #
 # Needs root (asks sudo for it) and debootstrap. The base system is kept as a tarball in
 # ${XDG_CACHE_HOME:-~/.cache}/pyaudit; remove it to have it made anew. apt inside uses the sources of this
-# machine where it is a Debian 12 too, otherwise PYAUDIT_MIRROR (default http://deb.debian.org/debian).
+# machine where it is a Debian 12 too, otherwise from PYAUDIT_MIRROR.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -48,7 +48,11 @@ mirror() {
 		[ -n "$found" ] || found=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
 			sed -n 's/^deb  *\(\[[^]]*\] *\)\{0,1\}\([^ ]*\).*/\2/p' | head -n 1)
 	fi
-	echo "${found:-http://deb.debian.org/debian}"
+	[ -n "$found" ] || {
+		echo "container.sh: set PYAUDIT_MIRROR to a Debian mirror: this machine's own sources name none" >&2
+		exit 2
+	}
+	echo "$found"
 }
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pyaudit
