@@ -75,7 +75,8 @@ trap 'exit 130' INT TERM
 if [ ! -s "$base" ]; then
 	say "debootstrap $suite into $base"
 	mkdir -p "$cache"
-	debootstrap --variant=minbase --include=ca-certificates,git $suite "$work/base" "$(mirror)" \
+	from=$(mirror)
+	debootstrap --variant=minbase --include=ca-certificates,git $suite "$work/base" "$from" \
 		>"$work/debootstrap.log" 2>&1 || { tail -n 20 "$work/debootstrap.log" >&2; exit 2; }
 	rm -rf "$work/base/var/cache/apt/archives"/*.deb
 	tar -C "$work/base" -cf "$base.new" . && mv "$base.new" "$base"
