@@ -455,6 +455,7 @@ add_act(struct text *text, const cJSON *event)
 static void
 render_alert(struct text *text, const struct ctl_palette *palette, const cJSON *event)
 {
+	static const char observed[] = "would have blocked: "; /* said here in words of our own */
 	const char *action = get_string(event, "action");
 	const char *severity = get_string(event, "severity");
 	const char *message = get_string(event, "message");
@@ -473,8 +474,11 @@ render_alert(struct text *text, const struct ctl_palette *palette, const cJSON *
 	add_act(text, event);
 	add_caller(text, event, 0);
 	add_process(text, event);
-	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(event, "observed")))
+	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(event, "observed"))) {
 		add(text, " (observed only: would have been blocked)");
+		if (message != NULL && strncmp(message, observed, strlen(observed)) == 0)
+			message += strlen(observed);
+	}
 	if (says_more(message, get_string(event, "event"))) {
 		add(text, ": ");
 		add_colour(text, palette->bold);

@@ -439,6 +439,8 @@ alert_message(const struct report *report, struct buf *out)
 				   : " reported by rule ";
 
 	if (rule != NULL && rule->message != NULL) {
+		if ((d->flags & PYAUDIT_REC_OBSERVED) != 0)
+			buf_add_str(out, "would have blocked: ");
 		fill_template(report, rule->message, out);
 		return;
 	}
