@@ -157,7 +157,7 @@ add_facts(struct server *server, struct json *json)
 	json_key(json, "lost");
 	json_uint(json, server->stats.n_lost);
 	json_key(json, "clients");
-	json_uint(json, server->n_clients);
+	json_uint(json, server->n_tails);
 	json_key(json, "rules_files");
 	json_array(json);
 	for (size_t i = 0; i < rules->n_files; i++)
