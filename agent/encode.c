@@ -186,6 +186,26 @@ bytes(PyObject *object, struct pyaudit_value *ret)
 	set_number(ret, PYAUDIT_TAG_NONE, 0);
 }
 
+/* A bytearray can change, so its bytes are copied. */
+static void
+copy_bytearray(struct encode_text *text, PyObject *object, struct pyaudit_value *ret)
+{
+	ssize_t size = python.PyByteArray_Size(object);
+	size_t len = size > 0 ? (size_t)size : 0, room = text->size - text->len;
+	size_t n = len < PYAUDIT_TEXT_MAX ? len : PYAUDIT_TEXT_MAX;
+
+	if (n > room)
+		n = room;
+	if (n > 0)
+		memcpy(text->bytes + text->len, python.PyByteArray_AsString(object), n);
+	set_text(ret, PYAUDIT_TAG_BYTES, text->bytes + text->len, n);
+	text->len += (uint32_t)n;
+	if (n < len) {
+		ret->flags = PYAUDIT_VALUE_CUT;
+		ret->full_len = len > UINT32_MAX ? UINT32_MAX : (uint32_t)len;
+	}
+}
+
 static void
 code(struct encode_text *text, PyObject *object, struct pyaudit_value *ret)
 {
@@ -241,6 +261,9 @@ scalar(struct encode_text *text, PyObject *object, struct pyaudit_value *ret)
 		    python.PyType_IsSubtype(type, python.PyFloat_Type))
 			*ret = (struct pyaudit_value){.type = PYAUDIT_TAG_FLOAT,
 						      .f = python.PyFloat_AsDouble(object)};
+		else if (python.PyByteArray_AsString != NULL && python.PyByteArray_Size != NULL &&
+			 python.PyType_IsSubtype(type, python.PyByteArray_Type))
+			copy_bytearray(text, object, ret);
 		else
 			type_name(type, ret);
 	} else if (flags == PY_TYPE_LONG) {

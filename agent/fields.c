@@ -193,8 +193,19 @@ exec_cmdline(struct pyaudit_event *event, struct pyaudit_value *ret)
 	return true;
 }
 
-/* A shell that is handed a command: its name is a shell's and an option word before the first
- * operand has a 'c' in it (sh -c, bash -lc). */
+/* An option word of a shell that takes the next word with it: -o pipefail, +O extglob, -eo posix,
+ * --rcfile FILE. */
+static bool
+takes_next_word(const struct pyaudit_value *v)
+{
+	if (text_is(v, "--rcfile") || text_is(v, "--init-file"))
+		return true;
+	return v->len >= 2 && v->s[1] != '-' && (v->s[v->len - 1] | 0x20) == 'o';
+}
+
+/* A shell that is handed a command: its name is a shell's, and an option word before the first
+ * operand has a 'c' in it (sh -c, bash -lc, bash -o pipefail -c). More words than are kept may
+ * hide one: that counts as handed. */
 static bool
 exec_shell(struct pyaudit_event *event, struct pyaudit_value *ret)
 {
@@ -212,12 +223,14 @@ exec_shell(struct pyaudit_event *event, struct pyaudit_value *ret)
 	for (unsigned i = 1; i < argv.n_items; i++) {
 		const struct pyaudit_value *v = &argv.items[i];
 
-		if (!pyaudit_value_is_text(v) || v->len < 2 || v->s[0] != '-')
-			break;
-		if (v->s[1] != '-' && memchr(v->s, 'c', v->len) != NULL)
+		if (!pyaudit_value_is_text(v) || v->len < 2 || (v->s[0] != '-' && v->s[0] != '+'))
+			return give_bool(false, ret);
+		if (v->s[0] == '-' && v->s[1] != '-' && memchr(v->s, 'c', v->len) != NULL)
 			return give_bool(true, ret);
+		if (takes_next_word(v))
+			i++;
 	}
-	return give_bool(false, ret);
+	return give_bool((argv.flags & PYAUDIT_VALUE_CUT) != 0, ret);
 }
 
 static bool
@@ -298,8 +311,9 @@ net_port(struct pyaudit_event *event, struct pyaudit_value *ret)
 	int64_t number = 0;
 
 	if (a != NULL) {
+		/* Whatever stands for the host; a netlink address is two numbers. */
 		if (a->type != PYAUDIT_TAG_LIST || a->n_items < 2 ||
-		    !pyaudit_value_is_text(&a->items[0]))
+		    a->items[0].type == PYAUDIT_TAG_INT)
 			return false;
 		port = &a->items[1];
 	} else {

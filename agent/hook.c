@@ -29,8 +29,12 @@
 #define LOOK_FULL_NS 100000000ull
 
 /* Room for text that had to be copied; the last part is kept for the origin. */
-#define TEXT_ROOM 4096
-#define TEXT_ROOM_ARGS 3072
+#define TEXT_ROOM (PYAUDIT_TEXT_MAX + 1536)
+#define TEXT_ROOM_ARGS (PYAUDIT_TEXT_MAX + 512)
+
+/* Events that are judged within the judging of another: a finaliser or a signal handler that the
+ * interpreter runs in one of the calls made here. Deeper ones pass, and are counted. */
+#define DEPTH_MAX 3
 
 /* Longest event name in a message. */
 #define MESSAGE_NAME_MAX 128
@@ -41,11 +45,12 @@
 struct thread {
 	uint32_t epoch; /* of the process this tid was asked in; 0: not yet */
 	uint32_t tid;
-	bool inside; /* the functions the hook calls can raise events of their own */
+	uint32_t depth; /* of the event at hand, 0 outside */
 	/* The last act of starting a program that the audit layer judged in this thread, and let
-	 * pass: the libc calls it leads to are the same act, and are not told again. */
+	 * pass: the libc call it leads to is the same act, and is not told again. */
 	uint8_t announced_action;
-	uint64_t announced_ms; /* CLOCK_MONOTONIC_COARSE; 0: none */
+	uint64_t announced_ms;   /* CLOCK_MONOTONIC_COARSE; 0: none */
+	uint64_t announced_name; /* hash of the program's name; 0: an object, any name fits */
 };
 
 static _Thread_local struct thread thread;
@@ -107,7 +112,7 @@ refresh(void)
 		agent_life->countdown--;
 		return;
 	}
-	if (thread.inside || atomic_flag_test_and_set(&agent_life->busy))
+	if (thread.depth > 0 || atomic_flag_test_and_set(&agent_life->busy))
 		return;
 	if (atomic_load(&agent_life->attached) == 0) {
 		agent_life->countdown = COUNTDOWN;
@@ -250,6 +255,20 @@ starts_program(uint16_t event)
 	}
 }
 
+/* FNV-1a of exec.name; 0 where the event does not say it. */
+static uint64_t
+program_name(struct pyaudit_event *event)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	struct pyaudit_value name;
+
+	if (!pyaudit_field(event, PYAUDIT_F_EXEC_NAME, &name))
+		return 0;
+	for (uint32_t i = 0; i < name.len; i++)
+		hash = (hash ^ (unsigned char)name.s[i]) * UINT64_C(0x100000001b3);
+	return hash != 0 ? hash : 1;
+}
+
 /* Where an event is judged, and what it is written into. */
 union room {
 	char scratch[PYAUDIT_SCRATCH_SIZE]; /* while it is judged */
@@ -257,7 +276,8 @@ union room {
 	uint64_t align;
 };
 
-/* An event that the policy asks for. About 18 KiB of stack. */
+/* An event that the policy asks for. About 20 KiB of stack. Returns the number of the rule that
+ * refuses it, or -1. */
 static __attribute__((noinline)) int
 judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *name, PyObject *args)
 {
@@ -288,16 +308,24 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 		.scratch_size = sizeof(room.scratch),
 	};
 	decide(policy, slot, &event, &verdict);
+	if (is_paused())
+		return -1;
 	if (UNLIKELY(starts_program(id)) && verdict.action < PYAUDIT_ACTION_BLOCK) {
 		thread.announced_action = verdict.action;
 		thread.announced_ms = coarse_ms();
+		thread.announced_name = program_name(&event);
 	}
-	if (verdict.action == PYAUDIT_ACTION_NONE || is_paused())
-		return 0;
+	if (verdict.action == PYAUDIT_ACTION_NONE)
+		return -1;
 	deliver(policy, &event, &verdict, agent.pid, thread_id(), room.record);
-	if (LIKELY(verdict.action < PYAUDIT_ACTION_BLOCK))
-		return 0;
-	return refuse(policy->image, verdict.hits[0], name);
+	return LIKELY(verdict.action < PYAUDIT_ACTION_BLOCK) ? -1 : verdict.hits[0];
+}
+
+static bool
+is_announced(struct pyaudit_event *event)
+{
+	return thread.announced_ms != 0 && coarse_ms() - thread.announced_ms < ANNOUNCED_MS &&
+	       (thread.announced_name == 0 || thread.announced_name == program_name(event));
 }
 
 /*
@@ -315,8 +343,6 @@ judge_native(const struct policy *policy, const struct pyaudit_slot *slot, const
 	struct pyaudit_origin frames[PYAUDIT_STACK_MAX];
 	struct raised raised = {.text = {text_room, 0, TEXT_ROOM}};
 	uint32_t pid = (uint32_t)getpid();
-	bool announced = thread.announced_ms != 0 &&
-			 coarse_ms() - thread.announced_ms < ANNOUNCED_MS;
 	struct pyaudit_event event = {
 		.id = pyaudit_get16(slot->event),
 		.layer = PYAUDIT_LAYER_LIBC,
@@ -336,8 +362,11 @@ judge_native(const struct policy *policy, const struct pyaudit_slot *slot, const
 	if (verdict.action == PYAUDIT_ACTION_NONE || is_paused())
 		return 0;
 	/* One act, one event: told here only if the audit layer did not, or saw less in it. */
-	if (announced && verdict.action <= thread.announced_action)
+	if (is_announced(&event) && verdict.action <= thread.announced_action) {
+		if (is_real(data))
+			thread.announced_ms = 0;
 		return 0;
+	}
 	/* A program that is not there is not started, and search paths try many. It is refused all
 	 * the same, for it may come to be there meanwhile. */
 	if (is_real(data)) {
@@ -357,14 +386,14 @@ hook_native(const char *name, const struct pyaudit_value *args, unsigned n_args,
 	int saved_errno = errno;
 	int r;
 
-	if (policy == NULL || thread.inside)
+	if (policy == NULL)
 		return 0;
 	slot = pyaudit_image_slot(policy->image, name);
 	if (slot->flags == 0)
 		return 0;
-	thread.inside = true;
+	/* No mark is left in the thread: in a vfork child it is the parent's, and the child may be
+	 * killed before it could take it back. */
 	r = judge_native(policy, slot, name, args, n_args, is_real, data);
-	thread.inside = false;
 	errno = saved_errno;
 	return r;
 }
@@ -374,15 +403,19 @@ asked_for(const struct policy *policy, const struct pyaudit_slot *slot, const ch
 	  PyObject *args)
 {
 	int saved_errno = errno;
-	int r;
+	int rule;
 
-	if (thread.inside)
+	if (UNLIKELY(thread.depth >= DEPTH_MAX)) {
+		if (agent.ring != NULL)
+			atomic_fetch_add_explicit(&agent.ring->n_failed, 1, memory_order_relaxed);
 		return 0;
-	thread.inside = true;
-	r = judge(policy, slot, name, args);
-	thread.inside = false;
+	}
+	thread.depth++;
+	rule = judge(policy, slot, name, args);
+	thread.depth--;
 	errno = saved_errno;
-	return r;
+	/* Making the exception may run finalisers: outside, so that their acts are judged. */
+	return LIKELY(rule < 0) ? 0 : refuse(policy->image, (unsigned)rule, name);
 }
 
 static bool

@@ -21,6 +21,8 @@
 #define RETRY_MS 1000
 /* A daemon that has not drained for so long is asked whether it lives. */
 #define SILENT_NS 2000000000ull
+/* Rings that may be left behind in the address space. */
+#define RINGS_MOVED_MAX 16
 
 static uint64_t
 now_ms(clockid_t clock)
@@ -136,41 +138,53 @@ load_policy_file(const struct pyaudit_facts *facts)
 	(void)close(fd);
 }
 
-static void
+/* NULL where the process may not have one. */
+static struct pyaudit_ring *
 make_ring(void)
 {
 	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-	int fd = memfd_create("pyaudit-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct rlimit limit;
 	void *ring;
+	int fd;
 
+	/* Growing a file beyond this limit is a signal that ends the program. */
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < RING_SIZE)
+		return NULL;
+	fd = memfd_create("pyaudit-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
-		return;
+		return NULL;
 	if (ftruncate(fd, RING_SIZE) != 0 || fcntl(fd, F_ADD_SEALS, seals) != 0) {
 		(void)close(fd);
-		return;
+		return NULL;
 	}
 	ring = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (ring == MAP_FAILED) {
 		(void)close(fd);
-		return;
+		return NULL;
 	}
 	ring_format(ring);
 	agent.memfd = hold(fd);
-	agent.ring = ring;
+	return ring;
 }
 
-/* The program closed our memfd and the daemon asks again: everything moves into a new one. */
+/* The program closed our memfd and the daemon is to be told of the ring again: everything moves into
+ * a new one. The old one stays mapped, for other threads may still be in it; so not often. */
 static void
 move_ring(void)
 {
+	static unsigned n_moved;
 	struct pyaudit_ring *old = agent.ring;
+	struct pyaudit_ring *ring;
 
-	let_go(&agent.memfd);
-	make_ring();
-	if (agent.ring == old)
+	if (n_moved == RINGS_MOVED_MAX)
 		return;
-	memcpy(agent.ring, old, RING_SIZE);
-	(void)munmap(old, RING_SIZE);
+	n_moved++;
+	let_go(&agent.memfd);
+	ring = make_ring();
+	if (ring == NULL)
+		return;
+	memcpy(ring, old, RING_SIZE);
+	agent.ring = ring;
 }
 
 /* From now on the word in this ring tells of newer policies. Its present value is noted before
@@ -290,7 +304,7 @@ link_attach(enum pyaudit_reason reason)
 	if (fd < 0 && atomic_load(&agent.policy) == NULL)
 		return;
 	if (agent.ring == NULL)
-		make_ring();
+		agent.ring = make_ring();
 	else if (!still_ours(&agent.memfd))
 		move_ring();
 	follow_ring_generation();
@@ -427,6 +441,20 @@ link_look(uint64_t now_ns)
 		link_wake();
 }
 
+/* What the socket did not take is told before the next record that it takes. */
+static void
+tell_unsent(void)
+{
+	static _Atomic uint64_t told;
+	uint64_t total = atomic_load(&agent.n_unsent);
+	struct pyaudit_lost lost = {pyaudit_le64_of(total)};
+	struct iovec part = {&lost, sizeof(lost)};
+
+	if (total != atomic_load(&told) &&
+	    send_frame(agent.socket.fd, PYAUDIT_FRAME_LOST, &part, 1, -1))
+		atomic_store(&told, total);
+}
+
 bool
 link_send_record(const void *record, size_t size)
 {
@@ -436,17 +464,21 @@ link_send_record(const void *record, size_t size)
 	} bytes = {record};
 	struct iovec part = {bytes.p, size};
 
-	return still_ours(&agent.socket) &&
-	       send_frame(agent.socket.fd, PYAUDIT_FRAME_RECORD, &part, 1, -1);
+	if (!still_ours(&agent.socket))
+		return false;
+	tell_unsent();
+	return send_frame(agent.socket.fd, PYAUDIT_FRAME_RECORD, &part, 1, -1);
 }
 
 void
 link_forked(void)
 {
-	if (agent.ring != NULL)
-		(void)munmap(agent.ring, RING_SIZE);
+	struct pyaudit_ring *parents = agent.ring;
+
 	agent.ring = NULL;
+	follow_ring_generation();
+	if (parents != NULL)
+		(void)munmap(parents, RING_SIZE);
 	let_go(&agent.socket);
 	let_go(&agent.memfd);
-	follow_ring_generation();
 }

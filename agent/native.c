@@ -141,6 +141,7 @@ run_by_search(const char *file, string_list argv, string_list envp)
 		return run_or_script(file, argv, envp);
 	if (file_len > NAME_MAX)
 		return fail(ENAMETOOLONG);
+	errno = ENOENT;
 	for (const char *at = dirs != NULL ? dirs : DEFAULT_PATH;; at++) {
 		size_t len = strcspn(at, ":");
 
@@ -167,7 +168,7 @@ run_by_search(const char *file, string_list argv, string_list envp)
 		if (*at == '\0')
 			break;
 	}
-	return fail(forbidden ? EACCES : ENOENT);
+	return forbidden ? fail(EACCES) : -1; /* else errno of the last attempt */
 }
 
 /* By descriptor: judged by the path the kernel has for it. */
@@ -218,6 +219,11 @@ execvp(const char *file, char *const argv[])
 EXPORTED int
 fexecve(int fd, char *const argv[], char *const envp[])
 {
+	/* As libc: unistd.h promises that the lists are there, and libc looks all the same. */
+	string_list lists[2] = {argv, envp};
+
+	if (fd < 0 || lists[0] == NULL || lists[1] == NULL)
+		return fail(EINVAL);
 	return run_by_fd(fd, "", argv, envp, AT_EMPTY_PATH);
 }
 

@@ -34,8 +34,8 @@ starts(const struct pyaudit_value *v, uint32_t *at, const char *s, size_t len)
 	return true;
 }
 
-/* Where the standard library is: "<base_prefix>/lib" of the first event that finds it set. Kept, so
- * that later writes to sys.base_prefix change nothing; two threads that race write the same. */
+/* Where the standard library is: "<prefix>/lib", from the interpreter's configuration, which the
+ * program cannot rewrite. Two threads that race write the same. */
 static struct {
 	_Atomic uint32_t len; /* 0: not known yet */
 	char path[256];
@@ -44,20 +44,33 @@ static struct {
 static uint32_t
 learn_stdlib(void)
 {
-	PyObject *prefix = python.PySys_GetObject("base_prefix"); /* borrowed; no exception */
-	char room[sizeof(stdlib.path)];
-	struct encode_text text = {room, 0, sizeof(room)};
-	struct pyaudit_value base;
+	const wchar_t *prefix = python.Py_GetPrefix != NULL ? python.Py_GetPrefix() : NULL;
+	char path[sizeof(stdlib.path) - 4];
+	struct encode_text text = {path, 0, sizeof(path)};
+	PyObject *object;
 
-	if (prefix == NULL)
-		return 0;
-	base = encode_str(&text, prefix);
-	if (!pyaudit_value_is_text(&base) || base.len + 4 > sizeof(stdlib.path))
-		return 0;
-	memcpy(stdlib.path, base.s, base.len);
-	memcpy(stdlib.path + base.len, "/lib", 4);
-	atomic_store_explicit(&stdlib.len, base.len + 4, memory_order_release);
-	return base.len + 4;
+	if (prefix != NULL && prefix[0] != L'\0') {
+		for (; *prefix != L'\0' && *prefix < 0x80 && text.len < sizeof(path); prefix++)
+			path[text.len++] = (char)*prefix;
+		if (*prefix != L'\0')
+			return 0;
+	} else {
+		/* A look-up in sys's namespace, for versions without the function. */
+		struct pyaudit_value base;
+
+		object = python.PySys_GetObject("base_prefix"); /* borrowed; no exception */
+		if (object == NULL || python_type(object) != python.PyUnicode_Type)
+			return 0;
+		encode_exact_str(&text, object, &base);
+		if (base.len > sizeof(path))
+			return 0;
+		memmove(path, base.s, base.len);
+		text.len = base.len;
+	}
+	memcpy(stdlib.path, path, text.len);
+	memcpy(stdlib.path + text.len, "/lib", 4);
+	atomic_store_explicit(&stdlib.len, text.len + 4, memory_order_release);
+	return text.len + 4;
 }
 
 /* <base_prefix>/lib[64]/python3.N[t]/ but not site-packages or dist-packages below it; frozen
@@ -213,14 +226,18 @@ whole_stack(struct pyaudit_event *event, struct encode_text *text, PyObject *fra
 void
 origin_walk(struct pyaudit_event *event, struct encode_text *text, unsigned n_wanted)
 {
+	/* Frame objects are made here on 3.11, where an allocation can start a collection, and that
+	 * runs finalisers: the program's code, which may change what the event borrows from. Earlier
+	 * versions have the frames; later ones collect elsewhere. */
+	bool collects = python.minor == 11 && python.PyGC_Disable != NULL && python.PyGC_Disable() != 0;
 	PyObject *frame = python.PyEval_GetFrame(); /* borrowed; NULL in threads without Python code */
 
 	event->n_frames = 0;
 	event->caller = 0;
-	if (frame == NULL)
-		return;
-	if (n_wanted == 1)
+	if (frame != NULL && n_wanted == 1)
 		find_caller(event, text, frame);
-	else
+	else if (frame != NULL)
 		whole_stack(event, text, frame);
+	if (collects)
+		(void)python.PyGC_Enable();
 }

@@ -135,14 +135,16 @@ measure_str(void)
 		goto out;
 	same_ascii = word_at(sample[0], state) & word_at(sample[1], state);
 	ascii = same_ascii & ~word_at(sample[2], state) & ~word_at(sample[3], state);
-	/* Exactly one bit, not the lowest, with the compact bit below it set in all samples. */
-	if (ascii == 0 || (ascii & (ascii - 1)) != 0 || ascii == 1 ||
+	/* The lowest, for what stands above the flags is padding; with the compact bit below it set
+	 * in all samples. */
+	ascii &= 0u - ascii;
+	if (ascii <= 1 ||
 	    (same_ascii & word_at(sample[2], state) & word_at(sample[3], state) & ascii >> 1) == 0)
 		goto out;
-	python.str_data = (size_t)(data - (const char *)sample[0]);
 	python.str_length = head;
 	python.str_state = state;
 	python.str_ascii = ascii | ascii >> 1;
+	python.str_data = (size_t)(data - (const char *)sample[0]);
 out:
 	for (unsigned i = 0; i < 4; i++)
 		if (sample[i] != NULL)

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <wchar.h>
 
 typedef struct py_object PyObject; /* never looked into but by the measured offsets below */
 typedef int (*py_hook_fn)(const char *event, PyObject *args, void *data);
@@ -68,6 +69,11 @@ struct py_allocator {
 	PYTHON_FUNCTION(PyObject *, PyFrame_GetCode, (PyObject *))    /* 3.9, new reference */     \
 	PYTHON_FUNCTION(PyObject *, PyFrame_GetBack, (PyObject *))    /* 3.9, new reference */     \
 	PYTHON_FUNCTION(PyObject *, PyFrame_GetGlobals, (PyObject *)) /* 3.11, new reference */    \
+	PYTHON_FUNCTION(int, PyGC_Disable, (void))                    /* 3.10, earlier state */    \
+	PYTHON_FUNCTION(int, PyGC_Enable, (void))                     /* 3.10 */                   \
+	PYTHON_FUNCTION(const wchar_t *, Py_GetPrefix, (void))        /* may go after 3.14 */      \
+	PYTHON_FUNCTION(char *, PyByteArray_AsString, (PyObject *))                                \
+	PYTHON_FUNCTION(ssize_t, PyByteArray_Size, (PyObject *))                                   \
 	PYTHON_FUNCTION(PyObject *, PyList_GetItemRef, (PyObject *, ssize_t)) /* 3.13, new ref. */ \
 	PYTHON_FUNCTION(void *, PyThreadState_GetUnchecked, (void))   /* 3.13 */                   \
 	PYTHON_FUNCTION(void *, _PyThreadState_UncheckedGet, (void))  /* 3.5 to 3.12 */            \
@@ -75,6 +81,7 @@ struct py_allocator {
 
 #define PYTHON_OBJECTS                                                                             \
 	PYTHON_OBJECT(PyUnicode_Type)                                                              \
+	PYTHON_OBJECT(PyByteArray_Type)                                                            \
 	PYTHON_OBJECT(PyBytes_Type)                                                                \
 	PYTHON_OBJECT(PyLong_Type)                                                                 \
 	PYTHON_OBJECT(PyFloat_Type)                                                                \

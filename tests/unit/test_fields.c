@@ -23,6 +23,9 @@
 static const struct pyaudit_value sh_c[] = {TEXT("sh"), TEXT("-c"), TEXT("id -u")};
 static const struct pyaudit_value bash_lc[] = {TEXT("bash"), TEXT("-lc"), TEXT("id")};
 static const struct pyaudit_value bash_file[] = {TEXT("bash"), TEXT("script"), TEXT("-c")};
+static const struct pyaudit_value bash_o[] = {TEXT("bash"), TEXT("-eo"), TEXT("pipefail"), TEXT("+x"),
+					      TEXT("--rcfile"), TEXT("x"), TEXT("-c"), TEXT("id")};
+static const struct pyaudit_value opaque[] = {OBJECT, INT(22)};
 static const struct pyaudit_value ls[] = {TEXT("ls"), TEXT("-c")};
 static const struct pyaudit_value inet[] = {TEXT("10.0.0.1"), INT(443)};
 static const struct pyaudit_value inet6[] = {TEXT("fe80::1%eth0"), INT(80), INT(0), INT(2)};
@@ -52,6 +55,7 @@ static const struct fact facts[] = {
 	 PYAUDIT_F_EXEC_SHELL, "1"},
 	{PYAUDIT_EV_OS_EXEC, {TEXT("/usr/bin/bash"), LIST(bash_file), NONE}, PYAUDIT_F_EXEC_SHELL,
 	 "0"},
+	{PYAUDIT_EV_OS_EXEC, {TEXT("/usr/bin/bash"), LIST(bash_o), NONE}, PYAUDIT_F_EXEC_SHELL, "1"},
 	{PYAUDIT_EV_OS_EXEC, {TEXT("/bin/ls"), LIST(ls), NONE}, PYAUDIT_F_EXEC_SHELL, "0"},
 	{PYAUDIT_EV_PTY_SPAWN, {LIST(ls)}, PYAUDIT_F_EXEC_PATH, "ls"},
 	{PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC, {LIST(sh_c), LIST(bash_lc), NONE},
@@ -78,6 +82,7 @@ static const struct fact facts[] = {
 	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, LIST(inet)}, PYAUDIT_F_NET_FAMILY, "inet"},
 	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, LIST(inet6)}, PYAUDIT_F_NET_IP, "fe80::1"},
 	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, LIST(inet6)}, PYAUDIT_F_NET_FAMILY, "inet6"},
+	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, LIST(opaque)}, PYAUDIT_F_NET_PORT, "22"},
 	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, LIST(netlink)}, PYAUDIT_F_NET_HOST, ""},
 	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, LIST(netlink)}, PYAUDIT_F_NET_PORT, ""},
 	{PYAUDIT_EV_SOCKET_CONNECT, {OBJECT, TEXT("/run/x.sock")}, PYAUDIT_F_NET_PATH, "/run/x.sock"},
