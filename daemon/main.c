@@ -224,7 +224,7 @@ main(int argc, char **argv)
 	code = load_settings(argc, argv, &arguments, &conf);
 	if (code < 0) {
 		(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGXFSZ, SIG_IGN); /* an error of the call, like any other */
+		(void)signal(SIGXFSZ, SIG_IGN); /* an error of the call, like any other */
 		raise_limits();
 		code = run(&conf, &arguments.server);
 	}
