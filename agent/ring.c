@@ -88,6 +88,15 @@ claim(const struct lane *lane, uint32_t length, uint32_t tid, bool *ret_half_ful
 					memory_order_relaxed);
 			continue;
 		}
+		/* A thread that slept since it read head, while others went all the way round, may have
+		 * met payload that looks like a free word: zeros, in the first lap. Then the consumer has
+		 * long passed this position. Put back what was there, and start again. */
+		if ((int64_t)(atomic_load_explicit(lane->tail, memory_order_acquire) - head) > 0) {
+			(void)atomic_compare_exchange_strong_explicit(
+				word_at(lane, head), &wanted, expected, memory_order_acq_rel,
+				memory_order_relaxed);
+			continue;
+		}
 		RING_TEST_POINT(2);
 		*ret_half_full = head + n - tail > lane->size / 2;
 		expected = head;
@@ -99,6 +108,26 @@ claim(const struct lane *lane, uint32_t length, uint32_t tid, bool *ret_half_ful
 			return head;
 	}
 	return UINT64_MAX;
+}
+
+/* Word by word, atomically: a thread that slept between reading head and its claim may still try a
+ * compare-and-swap on a word that has become payload. It fails, but it looks. */
+static void
+store_record(_Atomic uint64_t *words, const void *record, size_t size)
+{
+	const char *bytes = record;
+	size_t n = size / sizeof(uint64_t), left = size % sizeof(uint64_t);
+	uint64_t word;
+
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&word, bytes + i * sizeof(word), sizeof(word));
+		atomic_store_explicit(&words[i], word, memory_order_relaxed);
+	}
+	if (left > 0) {
+		word = 0;
+		memcpy(&word, bytes + n * sizeof(word), left);
+		atomic_store_explicit(&words[n], word, memory_order_relaxed);
+	}
 }
 
 bool
@@ -117,7 +146,7 @@ ring_push(struct pyaudit_ring *ring, enum pyaudit_lane n, const void *record, si
 		return false;
 	}
 	word = word_at(&lane, position);
-	memcpy(lane.bytes + (position & (lane.size - 1)) + sizeof(*word), record, size);
+	store_record(word + 1, record, size);
 	RING_TEST_POINT(4);
 	atomic_store_explicit(word,
 			      pyaudit_claim_make(position, lane.size, tid, length,

@@ -39,8 +39,11 @@
  * claiming thread no longer lives, skip it and count one torn record. Where the claimer did not
  * live to move head past its claim, the consumer does so before it frees the words.
  * Refilling before tail moves is what makes step 3 safe: a producer that slept a whole lap between
- * steps 1 and 3 finds another lap number and fails. (Payload that imitates FREE|lap could fool it;
- * only the process itself can write that, and it could as well write anything else.)
+ * steps 1 and 3 finds another lap number and fails. Payload may look like FREE|lap (zeros do, for a
+ * producer of the first lap); so after step 3 the producer reads tail again, and where that has
+ * passed h it puts back what it found and starts again. Between the two a consumer may copy that
+ * one record with a wrong word; claims in an array of their own would close that window.
+ * Payload is stored and copied as relaxed atomic words, for a claim may look at it.
  *
  * Waking: the consumer sets `asleep` before it stops polling this ring, then looks at the lanes
  * once more; a producer that committed and finds asleep set, and swaps it to 0, sends one WAKE

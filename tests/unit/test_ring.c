@@ -74,16 +74,21 @@ take(struct pyaudit_ring *ring, enum pyaudit_lane n, uint32_t dead, uint8_t *out
 		assert_in_range(length, 8, lane.size);
 		if (state == PYAUDIT_CLAIM_COMMITTED) {
 			*ret_size = length - 8;
-			memcpy(out, lane.bytes + (tail & (lane.size - 1)) + 8, length - 8);
+			for (uint32_t at = 8; at < length; at += 8) {
+				uint64_t payload = atomic_load_explicit(word_at(&lane, tail + at),
+									memory_order_relaxed);
+
+				memcpy(out + at - 8, &payload, sizeof(payload));
+			}
 		}
-		for (uint32_t at = 0; at < length; at += 8)
-			atomic_store(word_at(&lane, tail + at), free_word);
 		/* A producer that died between claim and head leaves the head behind. */
 		if (atomic_load(lane.head) < tail + length) {
 			uint64_t head = tail;
 
 			(void)atomic_compare_exchange_strong(lane.head, &head, tail + length);
 		}
+		for (uint32_t at = 0; at < length; at += 8)
+			atomic_store(word_at(&lane, tail + at), free_word);
 		atomic_store_explicit(lane.tail, tail + length, memory_order_release);
 		if (state == PYAUDIT_CLAIM_COMMITTED)
 			return TAKEN_RECORD;
