@@ -20,6 +20,7 @@
 
 #include "cleanup.h"
 #include "event.h"
+#include "attack.h"
 #include "expr.h"
 #include "jsonc.h"
 
@@ -922,10 +923,14 @@ read_attack(struct loader *ld, const struct jsonc *text, void *data)
 		right = strspn(s + 6, "0123456789") == 3 && text->len == 9;
 	else
 		right = right && text->len == 5;
-	if (!right)
+	if (!right) {
 		mistake(ld, text, "'%.32s' is not an ATT&CK technique like T1059 or T1059.006", s);
-	else
-		add_text(ld, &sizes->rule->attack, &sizes->rule->n_attack, &sizes->attack, s);
+		return;
+	}
+	if (attack_name(s) == NULL)
+		diag_add(ld->diag, DIAG_WARNING, ld->file, text->line, text->column,
+			 "ATT&CK " ATTACK_VERSION " has no technique %s", s);
+	add_text(ld, &sizes->rule->attack, &sizes->rule->n_attack, &sizes->attack, s);
 }
 
 static void

