@@ -54,8 +54,12 @@ deps_install() {
 	# shellcheck disable=SC2086 # package names have no blanks
 	if command -v apt-get >/dev/null 2>&1; then
 		deps_as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update </dev/null || return 1
-		deps_apt $deps_missing $deps_optional ||
-			{ [ -n "$deps_optional" ] && { [ -z "$deps_missing" ] || deps_apt $deps_missing; }; }
+		deps_known=
+		for package in $deps_optional; do
+			! apt-cache show "$package" >/dev/null 2>&1 || deps_known="$deps_known $package"
+		done
+		deps_apt $deps_missing $deps_known ||
+			{ [ -n "$deps_known" ] && { [ -z "$deps_missing" ] || deps_apt $deps_missing; }; }
 	elif command -v dnf >/dev/null 2>&1; then
 		deps_as_root dnf -q -y install --setopt=strict=0 $deps_missing $deps_optional </dev/null
 	else

@@ -41,6 +41,21 @@ give_up() {
 }
 step() { printf '=== [%3ds] %s\n' $(($(date +%s) - started)) "$*"; }
 
+# The programs of tests/e2e/test_ordinary.py: what a distribution has not is skipped there.
+ordinary_wants() {
+	for program in black flake8 mypy pylint isort tox pre-commit virtualenv poetry:python3-poetry cookiecutter \
+		meson scons hg:mercurial ipython3 sphinx-build:python3-sphinx mkdocs rst2html:python3-docutils \
+		pygmentize:python3-pygments alembic http:httpie borg:borgbackup ansible:ansible-core \
+		supervisord:supervisor certbot yt-dlp cython3 python3-coverage git; do
+		echo "opt=cmd=${program%%:*}:${program#*:}:${program#*:}"
+	done
+	for module in build numpy scipy pandas matplotlib sklearn sympy networkx joblib dask PIL:pil sqlalchemy lxml \
+		yaml jinja2 mako click psutil watchdog apscheduler tornado aiohttp uvicorn fastapi bottle.py:bottle twisted \
+		gevent requests paramiko celery nbconvert; do
+		echo "opt=file=/usr/lib/python3/dist-packages/${module%%:*}:python3-${module#*:}:python3-${module#*:}"
+	done
+}
+
 step "packages"
 # What is checked by file stands first, so that a bare system gets everything by one transaction.
 libgcc=$(cc -print-libgcc-file-name 2>/dev/null || echo /usr/lib/gcc/libgcc.a)
@@ -60,7 +75,7 @@ deps_install cmd=cc:gcc:gcc cmd=make:make:make cmd=cmake:cmake:cmake \
 	opt=py=ensurepip:python3-venv:python3-libs opt=py=wheel:python3-wheel:python3-wheel \
 	opt=py=setuptools:python3-setuptools:python3-setuptools \
 	opt=file=/usr/bin/python3-config:python3-dev:python3-devel \
-	opt=file=/lib/systemd/systemd-journald:systemd:systemd ||
+	opt=file=/lib/systemd/systemd-journald:systemd:systemd $(ordinary_wants) ||
 	give_up "packages could not be installed"
 deps_build || give_up "packages could not be installed"
 
@@ -91,7 +106,7 @@ for preset; do
 			export PYAUDIT_INTERPRETERS="${PYAUDIT_INTERPRETERS:-few}"
 			export ASAN_OPTIONS="abort_on_error=1:detect_stack_use_after_return=1:strict_string_checks=1"
 			export UBSAN_OPTIONS="print_stacktrace=1"
-			set -- -LE lint
+			set -- -LE 'lint|ordinary'
 			;;
 		tsan)
 			export PYAUDIT_INTERPRETERS="${PYAUDIT_INTERPRETERS:-one}"
