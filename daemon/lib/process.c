@@ -279,7 +279,9 @@ process_new(const struct hello *hello, pid_t pid, uid_t uid, gid_t gid, const ch
 	p->from_proc = proc != NULL && read_stat(proc, pid, &ppid, &ticks);
 	if (!p->from_proc)
 		proc = NULL;
-	else
+	/* 0 where the parent is out of sight, and where the process is ending this moment: then its
+	 * own word is all there is, if it counts in our numbers. */
+	else if (ppid != 0 || hello->pid != (uint32_t)pid)
 		p->ppid = ppid;
 	if (proc != NULL && read_proc(proc, pid, "loginuid", text, sizeof(text)) > 0) {
 		unsigned long loginuid = strtoul(text, NULL, 10);

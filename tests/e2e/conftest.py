@@ -199,9 +199,12 @@ def write_rules(path, *rules, **more):
 
 # Events
 
-def lines_of(path):
-    """JSON lines of a finished file; the last one must be whole."""
-    content = pathlib.Path(path).read_text(encoding="utf-8")
+def lines_of(path, growing=False):
+    """JSON lines of a file; the last one must be whole, unless the file is being written."""
+    content = pathlib.Path(path).read_bytes()
+    if growing:
+        content = content[:content.rfind(b"\n") + 1]
+    content = content.decode("utf-8")
     assert content == "" or content.endswith("\n"), "the last line is cut: %r" % content[-200:]
     return [json.loads(line) for line in content.splitlines()]
 
@@ -364,7 +367,7 @@ class Daemon:
     def events(self):
         """All events up to now: every ring read, every sink flushed."""
         self.drain()
-        return lines_of(self.events_path) if self.events_path.exists() else []
+        return lines_of(self.events_path, growing=True) if self.events_path.exists() else []
 
     def tail(self, filter=None, receive_buffer=None):
         control = self.control(receive_buffer=receive_buffer)

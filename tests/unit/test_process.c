@@ -126,6 +126,31 @@ a_process_that_is_gone_is_what_it_said(void **state)
 	process_unref(p);
 }
 
+/* Whose parent /proc does not say: it is ending, or the parent is in a namespace above. */
+static void
+a_process_without_parent_has_the_one_it_said(void **state)
+{
+	static const char stat[] = "79 (x) X 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 123400 0 0";
+	struct hello own = hello;
+	struct users users = {0};
+	struct process *p;
+	char path[256];
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/79", root);
+	assert_int_equal(mkdir(path, 0700), 0);
+	put("79/stat", stat, sizeof(stat) - 1);
+	own.pid = 79;
+	p = process_new(&own, 79, 33, 33, root, &users);
+	assert_int_equal(p->ppid, 9);
+	process_unref(p);
+	/* Numbers of another namespace mean nothing here. */
+	own.pid = 1;
+	p = process_new(&own, 79, 33, 33, root, &users);
+	assert_int_equal(p->ppid, 0);
+	process_unref(p);
+}
+
 static void
 members_are_valid_json(void **state)
 {
@@ -155,6 +180,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(proc_is_believed_over_the_agent),
 		cmocka_unit_test(a_process_that_is_gone_is_what_it_said),
+		cmocka_unit_test(a_process_without_parent_has_the_one_it_said),
 		cmocka_unit_test(members_are_valid_json),
 	};
 
