@@ -7,6 +7,7 @@
  * policy, one hash of the name, one look into the policy's table.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -219,6 +220,18 @@ deliver(const struct policy *policy, struct pyaudit_event *event,
 	}
 }
 
+/* What `kill` means, once the record stands in the ring: no handler runs and nothing is written. */
+static void
+end_process(uint32_t pid)
+{
+	/* Between fork and exec, or in a vfork child, the program that acts is the one that forked. */
+	if (pid != agent.pid && (uint32_t)getppid() == agent.pid)
+		(void)syscall(SYS_kill, agent.pid, SIGKILL);
+	(void)syscall(SYS_kill, pid, SIGKILL);
+	/* Still here: the first process of a namespace is not killed from within it. */
+	(void)syscall(SYS_exit_group, 128 + SIGKILL);
+}
+
 static bool
 is_paused(void)
 {
@@ -318,6 +331,8 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 	if (verdict.action == PYAUDIT_ACTION_NONE)
 		return -1;
 	deliver(policy, &event, &verdict, agent.pid, thread_id(), room.record);
+	if (UNLIKELY(verdict.action == PYAUDIT_ACTION_KILL))
+		end_process((uint32_t)getpid());
 	return LIKELY(verdict.action < PYAUDIT_ACTION_BLOCK) ? -1 : verdict.hits[0];
 }
 
@@ -371,6 +386,8 @@ judge_native(const struct policy *policy, const struct pyaudit_slot *slot, const
 	 * the same, for it may come to be there meanwhile. */
 	if (is_real(data)) {
 		deliver(policy, &event, &verdict, pid, (uint32_t)syscall(SYS_gettid), room.record);
+		if (verdict.action == PYAUDIT_ACTION_KILL)
+			end_process(pid);
 		if (verdict.action >= PYAUDIT_ACTION_BLOCK)
 			return -EPERM;
 	}

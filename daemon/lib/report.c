@@ -433,7 +433,8 @@ alert_message(const struct report *report, struct buf *out)
 {
 	const struct pyaudit_decoded *d = report->decoded;
 	const struct rule *rule = report_rule(report);
-	const char *what = d->action >= PYAUDIT_ACTION_BLOCK ? " denied by rule "
+	const char *what = d->action == PYAUDIT_ACTION_KILL    ? " ended the process by rule "
+			   : d->action == PYAUDIT_ACTION_BLOCK ? " denied by rule "
 			   : (d->flags & PYAUDIT_REC_OBSERVED) != 0
 				   ? " would have been denied by rule "
 				   : " reported by rule ";

@@ -936,7 +936,8 @@ read_attack(struct loader *ld, const struct jsonc *text, void *data)
 static void
 read_action(struct loader *ld, const struct jsonc *object, struct rule *rule)
 {
-	static const char *const actions[] = {"allow", "record", "alert", "block", NULL};
+	static const char *const actions[] = {"allow", "record", "alert",
+					      "block", "kill",   NULL};
 	const struct jsonc *action = need(ld, object, "action", JSONC_STRING);
 	const struct jsonc *over = jsonc_get(object, "over");
 	struct suggest suggest;
@@ -953,10 +954,6 @@ read_action(struct loader *ld, const struct jsonc *object, struct rule *rule)
 	}
 	if (over != NULL)
 		mistake_name(ld, over, "'over' belongs to the action 'allow'");
-	if (is_text(action, "kill")) {
-		mistake(ld, action, "the action 'kill' is not supported yet");
-		return;
-	}
 	suggest_init(&suggest, action->text, action->len);
 	for (size_t i = 0; actions[i] != NULL; i++) {
 		if (i > 0 && is_text(action, actions[i])) {
@@ -1210,7 +1207,8 @@ check_frame(struct loader *ld, const struct jsonc *frame)
 static enum pyaudit_action
 read_expect(struct loader *ld, const struct jsonc *object, const struct rule *rule)
 {
-	static const char *const expects[] = {"none", "record", "alert", "block", "allow"};
+	static const char *const expects[] = {"none", "record", "alert", "block", "kill", "allow"};
+	static const size_t n = sizeof(expects) / sizeof(expects[0]), allow = n - 1;
 	const struct jsonc *expect = need(ld, object, "expect", JSONC_STRING);
 	enum pyaudit_action does = rule->allow ? PYAUDIT_ACTION_RECORD : rule->action;
 	enum pyaudit_action action = PYAUDIT_ACTION_NONE;
@@ -1221,17 +1219,17 @@ read_expect(struct loader *ld, const struct jsonc *object, const struct rule *ru
 	if (expect == NULL)
 		return action;
 	suggest_init(&suggest, expect->text, expect->len);
-	for (i = 0; i < 5 && !is_text(expect, expects[i]); i++)
+	for (i = 0; i < n && !is_text(expect, expects[i]); i++)
 		suggest_try(&suggest, expects[i]);
-	if (i == 5) {
+	if (i == n) {
 		mistake(ld, expect, "unknown action '%.64s'%s", expect->text,
 			suggest_text(&suggest, hint));
 		return action;
 	}
 	/* What an allow rule does alone cannot be seen; its tests say whether it applies. */
-	action = i == 4 ? PYAUDIT_ACTION_RECORD : (enum pyaudit_action)i;
+	action = i == allow ? PYAUDIT_ACTION_RECORD : (enum pyaudit_action)i;
 	if (action != PYAUDIT_ACTION_NONE && does != PYAUDIT_ACTION_NONE &&
-	    (action != does || (i == 4) != rule->allow))
+	    (action != does || (i == allow) != rule->allow))
 		mistake(ld, expect, "this rule alone never does '%s': expect '%s' or 'none'",
 			expect->text, rule->allow ? "allow" : action_name(rule->action));
 	return action;

@@ -492,7 +492,7 @@ the_manual_names_every_field_class_operator_and_severity(void **state)
 		assert_in_manual(page, "", operators[i], "");
 	for (unsigned i = 0; i <= PYAUDIT_SEV_CRITICAL; i++)
 		assert_in_manual(page, "", severity_name(i), "");
-	for (unsigned i = PYAUDIT_ACTION_RECORD; i <= PYAUDIT_ACTION_BLOCK; i++)
+	for (unsigned i = PYAUDIT_ACTION_RECORD; i <= PYAUDIT_ACTION_KILL; i++)
 		assert_in_manual(page, ".TP\n.B ", action_name(i), "\n");
 	free(page);
 }

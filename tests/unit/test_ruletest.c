@@ -100,6 +100,9 @@ arguments_of_every_kind_are_understood(void **state)
 			 "[\"10.1.2.3\", 8080]],"
 			 " \"expect\": \"none\"}"),
 		    1, 1);
+	assert_pass(RULE("os.system", "exec.shell", "kill",
+			 "{\"event\": \"os.system\", \"args\": [\"id\"], \"expect\": \"kill\"}"),
+		    1, 0);
 	assert_pass(RULE("os.kill", "arg[1] = 9", "record",
 			 "{\"event\": \"os.kill\", \"args\": [1, 9], \"expect\": \"record\"},"
 			 "{\"event\": \"os.kill\", \"args\": [9, 1], \"expect\": \"none\"}"),
