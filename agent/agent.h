@@ -11,6 +11,7 @@
 
 #include "python.h"
 #include "ring.h"
+#include "pyaudit/wire.h"
 #include "verdict.h"
 
 /* Policies that stay mapped after a newer one took over. With a GIL no thread can still be inside
@@ -70,7 +71,8 @@ int hook_event(const char *name, PyObject *args, void *data);
 int hook_native(const char *name, const struct pyaudit_value *args, unsigned n_args,
 		bool (*is_real)(const void *), const void *data);
 
-/* agent.c: the interpreter is about to free its list of hooks. */
-void agent_hooks_cleared(void);
+/* agent.c: a Python is there, in @library (a handle of dlopen that stays open) or in what the
+ * program was linked with. False: it is none we can use, or we are to stay out. */
+bool agent_begin(void *library, enum pyaudit_route route);
 
 #endif

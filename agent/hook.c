@@ -17,6 +17,7 @@
 #include "encode.h"
 #include "link.h"
 #include "origin.h"
+#include "registration.h"
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -343,15 +344,23 @@ is_announced(struct pyaudit_event *event)
 	       (thread.announced_name == 0 || thread.announced_name == program_name(event));
 }
 
+static bool
+is_surely_real(const void *data)
+{
+	(void)data;
+	return true;
+}
+
 /*
  * The libc layer: a call that starts a program, on the real strings. In a child between fork and
  * exec the parent's policy and ring are used as they are, for nothing may be set up there; so
- * nothing here but system calls, atomics and memory of this stack.
+ * nothing here but system calls, atomics and memory of this stack. @least is the action that is
+ * taken whatever the rules say.
  */
 static __attribute__((noinline)) int
 judge_native(const struct policy *policy, const struct pyaudit_slot *slot, const char *name,
 	     const struct pyaudit_value *args, unsigned n_args, bool (*is_real)(const void *),
-	     const void *data)
+	     const void *data, enum pyaudit_action least)
 {
 	union room room;
 	char text_room[TEXT_ROOM];
@@ -374,10 +383,13 @@ judge_native(const struct policy *policy, const struct pyaudit_slot *slot, const
 	struct pyaudit_verdict verdict;
 
 	decide(policy, slot, &event, &verdict);
+	if (verdict.action < least)
+		verdict.action = (uint8_t)least;
 	if (verdict.action == PYAUDIT_ACTION_NONE || is_paused())
 		return 0;
 	/* One act, one event: told here only if the audit layer did not, or saw less in it. */
-	if (is_announced(&event) && verdict.action <= thread.announced_action) {
+	if (least == PYAUDIT_ACTION_NONE && is_announced(&event) &&
+	    verdict.action <= thread.announced_action) {
 		if (is_real(data))
 			thread.announced_ms = 0;
 		return 0;
@@ -394,6 +406,18 @@ judge_native(const struct policy *policy, const struct pyaudit_slot *slot, const
 	return verdict.action >= PYAUDIT_ACTION_BLOCK ? -ENOENT : 0;
 }
 
+/* Acts of the libc layer are the moment when a hook that was taken out matters: told once. */
+static __attribute__((noinline)) void
+tell_removed(const struct policy *policy)
+{
+	static const char name[] = "pyaudit.hook_removed";
+
+	/* The mark is in the ring, for this may be a child that dies soon, one of many. */
+	if (agent.ring != NULL && atomic_exchange(&agent.ring->hook_told, 1) == 0)
+		(void)judge_native(policy, pyaudit_image_slot(policy->image, name), name, NULL, 0,
+				   is_surely_real, NULL, PYAUDIT_ACTION_ALERT);
+}
+
 int
 hook_native(const char *name, const struct pyaudit_value *args, unsigned n_args,
 	    bool (*is_real)(const void *), const void *data)
@@ -405,12 +429,16 @@ hook_native(const char *name, const struct pyaudit_value *args, unsigned n_args,
 
 	if (policy == NULL)
 		return 0;
+	if (UNLIKELY(!registration_holds()))
+		tell_removed(policy);
 	slot = pyaudit_image_slot(policy->image, name);
-	if (slot->flags == 0)
+	if (slot->flags == 0) {
+		errno = saved_errno;
 		return 0;
+	}
 	/* No mark is left in the thread: in a vfork child it is the parent's, and the child may be
 	 * killed before it could take it back. */
-	r = judge_native(policy, slot, name, args, n_args, is_real, data);
+	r = judge_native(policy, slot, name, args, n_args, is_real, data, PYAUDIT_ACTION_NONE);
 	errno = saved_errno;
 	return r;
 }
@@ -455,7 +483,7 @@ hook_event(const char *name, PyObject *args, void *data)
 			     atomic_load_explicit(&agent.generation_seen, memory_order_relaxed)))
 		refresh();
 	if (UNLIKELY(is_hooks_cleared(name)) && !python.Py_IsInitialized())
-		agent_hooks_cleared();
+		registration_cleared();
 	policy = atomic_load_explicit(&agent.policy, memory_order_acquire);
 	if (UNLIKELY(policy == NULL))
 		return 0;

@@ -13,6 +13,7 @@
 
 #include "facts.h"
 #include "link.h"
+#include "registration.h"
 
 /* Our descriptors stand high, out of the way of programs that count on low numbers, but not so
  * high that the kernel has to grow the table far. */
@@ -307,6 +308,8 @@ link_attach(enum pyaudit_reason reason)
 		agent.ring = make_ring();
 	else if (!still_ours(&agent.memfd))
 		move_ring();
+	if (agent.ring != NULL)
+		registration_tell(agent.ring);
 	follow_ring_generation();
 	let_go(&agent.socket);
 	if (fd >= 0 && !say_hello(fd, reason, &room)) {

@@ -17,14 +17,14 @@ struct python python;
 #define CODE_HEAD_MAX 256
 
 static bool
-find_symbols(void)
+find_symbols(void *library)
 {
 	bool complete = true;
 
 	/* dlsym gives functions as void *; copying the bytes is the conversion POSIX blesses. */
 #define FIND(target, symbol)                                                                       \
 	do {                                                                                       \
-		void *found = dlsym(RTLD_DEFAULT, symbol);                                         \
+		void *found = dlsym(library, symbol);                                         \
 		memcpy(&(target), &found, sizeof(found));                                          \
 	} while (0)
 #define PYTHON_FUNCTION(result, name, parameters)                                                  \
@@ -41,6 +41,7 @@ find_symbols(void)
 	PYTHON_OBJECTS
 #undef PYTHON_OBJECT
 	FIND(python.PyExc_PermissionError, "PyExc_PermissionError");
+	FIND(python._PyRuntime, "_PyRuntime");
 #undef FIND
 	return complete && python.PyExc_PermissionError != NULL;
 }
@@ -69,14 +70,18 @@ measure_type_offset(void)
 extern int PySys_AddAuditHook(py_hook_fn, void *) __attribute__((weak));
 
 bool
-python_find(void)
+python_is_linked(void)
+{
+	return PySys_AddAuditHook != NULL;
+}
+
+bool
+python_find(void *library)
 {
 	const char *version;
 	size_t len;
 
-	if (PySys_AddAuditHook == NULL)
-		return false;
-	if (!find_symbols())
+	if (!find_symbols(library != NULL ? library : RTLD_DEFAULT))
 		return false;
 	version = python.Py_GetVersion();
 	if (strncmp(version, "3.", 2) != 0)

@@ -103,6 +103,7 @@ struct python {
 	PYTHON_OBJECTS
 #undef PYTHON_OBJECT
 	PyObject **PyExc_PermissionError;
+	void *_PyRuntime; /* the interpreter's state; NULL where it is not exported */
 
 	int minor;          /* of 3.minor */
 	bool free_threaded; /* ob_type lies behind the longer object head */
@@ -121,8 +122,12 @@ struct python {
 
 extern struct python python;
 
-/* Looks the table up. False where there is no (usable) Python in the process. */
-bool python_find(void);
+/* Is there a Python that the loader bound us to? One comparison. */
+bool python_is_linked(void);
+
+/* Looks the table up in @library, a handle of dlopen, or NULL: in the program and what it was
+ * linked with. False where there is no (usable) Python. */
+bool python_find(void *library);
 
 /* Whether this thread may look at Python objects now: it has a thread state and holds the GIL. */
 bool python_is_attached(void);

@@ -217,6 +217,28 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 	return 0;
 }
 
+void
+policy_judge(const struct policy *policy, const struct pyaudit_facts *facts,
+	     struct pyaudit_event *event, struct pyaudit_verdict *ret)
+{
+	/* Such events are rare: the image is mapped for one alone. */
+	void *image = policy->memfd >= 0 ? mmap(NULL, policy->size, PROT_READ, MAP_SHARED,
+						policy->memfd, 0)
+					 : MAP_FAILED;
+	const struct pyaudit_slot *slot;
+	struct pyaudit_proc_bits bits;
+
+	*ret = (struct pyaudit_verdict){0};
+	if (image == MAP_FAILED)
+		return;
+	slot = pyaudit_image_slot(image, event->name);
+	if ((slot->flags & PYAUDIT_SLOT_JUDGE) != 0) {
+		pyaudit_image_bind(image, facts, &bits);
+		pyaudit_judge(image, slot, &bits, event, ret);
+	}
+	(void)munmap(image, policy->size);
+}
+
 const struct rule_set *
 policy_rules(const struct policy *policy, uint64_t generation)
 {

@@ -10,6 +10,7 @@
 #include "conf.h"
 #include "log.h"
 #include "rules.h"
+#include "verdict.h"
 
 #define POLICY_KEPT 16
 #define POLICY_ETC_RULES "/etc/pyaudit/rules.d"
@@ -33,6 +34,10 @@ void policy_fini(struct policy *policy);
  * is logged. */
 int policy_load(struct policy *policy, const struct conf *conf, struct diag *diag,
 		struct log *log);
+
+/* Judges an event of the daemon's own by the policy in force. */
+void policy_judge(const struct policy *policy, const struct pyaudit_facts *facts,
+		  struct pyaudit_event *event, struct pyaudit_verdict *ret);
 
 /* The rules of a generation, or NULL where it is not known. */
 const struct rule_set *policy_rules(const struct policy *policy, uint64_t generation);

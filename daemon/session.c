@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include "cleanup.h"
@@ -260,6 +261,113 @@ take_record(void *data, enum pyaudit_lane lane, const uint8_t *record, size_t si
 	server_report(server, &report, record, size);
 }
 
+static const char *const hook_names[] = {
+	[SESSION_HOOK_UNKNOWN] = "unknown", [SESSION_HOOK_HIDDEN] = "hidden",
+	[SESSION_HOOK_LISTED] = "listed",   [SESSION_HOOK_REMOVED] = "removed",
+	[SESSION_HOOK_REFUSED] = "refused",
+};
+
+/* An event of the daemon's own about the process, told as an alert whatever the rules say. */
+static void
+raise_finding(struct session *session, enum pyaudit_event_id id)
+{
+	struct server *server = session->server;
+	struct pyaudit_event event = {
+		.id = (uint16_t)id,
+		.layer = PYAUDIT_LAYER_DAEMON,
+		.name = pyaudit_events[id].name,
+		.name_len = (uint32_t)strlen(pyaudit_events[id].name),
+		.scratch = server->scratch,
+		.scratch_size = sizeof(server->scratch),
+	};
+	struct pyaudit_verdict verdict;
+	uint8_t record[PYAUDIT_RECORD_MAX];
+	size_t size;
+
+	policy_judge(&server->policy, &session->process->facts, &event, &verdict);
+	if (verdict.action < PYAUDIT_ACTION_ALERT)
+		verdict.action = PYAUDIT_ACTION_ALERT;
+	size = pyaudit_record_encode(record, &event, &verdict, server->policy.generation,
+				     clock_ns(CLOCK_REALTIME), session->inner_pid, 0);
+	take_record(session, PYAUDIT_LANE_URGENT, record, size);
+}
+
+/* Does the process still have its ring mapped? After an exec it has not. */
+static bool
+maps_its_ring(const struct session *session)
+{
+	CLEANUP(fclosep) FILE *file = NULL;
+	char path[64], line[512];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)session->pid);
+	file = fopen(path, "re");
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+		unsigned long long inode = 0;
+
+		if (sscanf(line, "%*s %*s %*s %*s %llu", &inode) == 1 &&
+		    inode == (unsigned long long)session->ring_ino)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Looks into the process whether its interpreter's list of hooks still leads to the agent's. Where
+ * to look is the agent's word, in memory that the program can write to: what stands there is
+ * compared, and believed for no more than that.
+ */
+static enum session_hook
+look_at_hook(const struct session *session)
+{
+	struct pyaudit_ring *ring = session->drain.ring;
+	uint64_t wanted[2] = {atomic_load(&ring->hook_entry), atomic_load(&ring->hook_function)};
+	uint64_t head = atomic_load(&ring->hook_head), found[2] = {0};
+	struct iovec here[2] = {{&found[0], 8}, {&found[1], 8}};
+	struct iovec there[2] = {{.iov_len = 8}, {.iov_len = 8}};
+	uint64_t at[2] = {head, wanted[0] + sizeof(void *)};
+
+	switch (atomic_load(&ring->hook_state)) {
+	case PYAUDIT_HOOK_REFUSED:
+		return SESSION_HOOK_REFUSED;
+	case PYAUDIT_HOOK_LISTED:
+		break;
+	default:
+		return SESSION_HOOK_UNKNOWN;
+	}
+	if (head == 0 || sizeof(void *) != 8)
+		return SESSION_HOOK_UNKNOWN;
+	memcpy(&there[0].iov_base, &at[0], sizeof(void *));
+	memcpy(&there[1].iov_base, &at[1], sizeof(void *));
+	if (process_vm_readv(session->pid, here, 1, &there[0], 1, 0) != 8)
+		return errno == EPERM ? SESSION_HOOK_HIDDEN : SESSION_HOOK_UNKNOWN;
+	if (found[0] == wanted[0] &&
+	    (process_vm_readv(session->pid, here + 1, 1, &there[1], 1, 0) != 8 ||
+	     found[1] == wanted[1]))
+		return SESSION_HOOK_LISTED;
+	/* It may have ended its interpreter, or become another program, between the looks. */
+	if (atomic_load(&ring->hook_state) != PYAUDIT_HOOK_LISTED ||
+	    atomic_load(&ring->hook_entry) != wanted[0] || !maps_its_ring(session))
+		return SESSION_HOOK_UNKNOWN;
+	return SESSION_HOOK_REMOVED;
+}
+
+static void
+verify_hook(struct session *session, uint64_t now_ns)
+{
+	uint64_t verify_ns = session->server->conf->verify_ms * 1000000ull;
+
+	if (session->drain.ring == NULL || session->state != SESSION_READY || session->pidfd < 0 ||
+	    session->is_dead || verify_ns == 0 || now_ns - session->verified_ns < verify_ns)
+		return;
+	session->verified_ns = now_ns;
+	session->hook = look_at_hook(session);
+	if (session->hook_told || session->hook < SESSION_HOOK_REMOVED)
+		return;
+	session->hook_told = true;
+	raise_finding(session, session->hook == SESSION_HOOK_REMOVED ? PYAUDIT_EV_HOOK_REMOVED
+								     : PYAUDIT_EV_HOOK_REFUSED);
+}
+
 /* The number that a task has in its own pid namespace: NSpid's last; 0 where it is gone. */
 static uint32_t
 inner_tid(pid_t pid, const char *task)
@@ -369,6 +477,7 @@ session_sweep(struct session *session, uint64_t now_ns)
 		return;
 	}
 	session_look(session);
+	verify_hook(session, now_ns);
 	tell_losses(session, now_ns);
 	offer_policy(session);
 }
@@ -797,6 +906,12 @@ session_json(const struct session *session, struct json *json)
 	json_uint(json, session->n_denials);
 	json_key(json, "lost");
 	json_uint(json, session->n_lost);
+	json_key(json, "too_deep");
+	json_uint(json, session->drain.ring != NULL ? atomic_load(&session->drain.ring->n_failed) : 0);
+	json_key(json, "route");
+	json_str(json, route_name(p->route));
+	json_key(json, "hook");
+	json_str(json, hook_names[session->hook]);
 	json_key(json, "since");
 	json_time(json, session->since_ns);
 	json_object_end(json);

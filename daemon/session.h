@@ -30,6 +30,15 @@ enum session_state {
 	SESSION_OLD,
 };
 
+/* What a look into the process said of the agent's hook. */
+enum session_hook {
+	SESSION_HOOK_UNKNOWN, /* not looked yet, no interpreter now, or the agent cannot say where */
+	SESSION_HOOK_HIDDEN,  /* its memory may not be read: ptrace_scope, another user */
+	SESSION_HOOK_LISTED,
+	SESSION_HOOK_REMOVED, /* somebody took it out while the program went on */
+	SESSION_HOOK_REFUSED, /* another hook did not let it in */
+};
+
 struct session {
 	LIST_ENTRY(session) link;
 	TAILQ_ENTRY(session) active_link;
@@ -56,6 +65,9 @@ struct session {
 	uint64_t n_undecoded;              /* records that were none, not told yet */
 	uint64_t socket_lost, socket_told; /* LOST frames */
 	uint64_t n_events, n_denials, n_lost;
+	uint64_t verified_ns; /* last look whether the agent's hook is in its interpreter's list */
+	enum session_hook hook;
+	bool hook_told;
 };
 
 /* Takes over @fd. */

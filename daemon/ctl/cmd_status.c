@@ -142,6 +142,33 @@ format_duration(char *ret, size_t size, double seconds)
 		(void)snprintf(ret, size, "%lus", s);
 }
 
+/* Processes whose hook was found in this state. */
+static unsigned
+count_hooks(const cJSON *status, const char *state)
+{
+	const cJSON *process;
+	unsigned n = 0;
+
+	cJSON_ArrayForEach(process, get(status, "processes"))
+		n += strcmp(get_string(process, "hook"), state) == 0;
+	return n;
+}
+
+static void
+print_hooks(const cJSON *status, const struct ctl_palette *palette)
+{
+	unsigned hidden = count_hooks(status, "hidden"), removed = count_hooks(status, "removed");
+	unsigned refused = count_hooks(status, "refused");
+
+	(void)printf("hooks      %u in place", count_hooks(status, "listed"));
+	if (removed + refused > 0)
+		(void)printf(", %s%u removed, %u refused%s", palette->red, removed, refused,
+			     palette->reset);
+	if (hidden > 0)
+		(void)printf(", %u cannot be looked at", hidden);
+	(void)printf("\n");
+}
+
 static void
 print_daemon(const cJSON *status)
 {
@@ -164,6 +191,7 @@ print_daemon(const cJSON *status)
 		if (cJSON_IsString(file))
 			text_print(stdout, "           ", file->valuestring);
 	(void)printf("processes  %.0f\n", get_number(status, "agents"));
+	print_hooks(status, palette);
 	(void)printf("events     %.0f, %.0f alerts, %s%.0f denied%s, %s%.0f lost%s\n",
 		     get_number(status, "events"), get_number(status, "alerts"),
 		     denials > 0 ? palette->red : "", denials, denials > 0 ? palette->reset : "",

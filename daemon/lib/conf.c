@@ -173,6 +173,7 @@ static const struct conf_key keys[] = {
 	{"max_clients", set_count, offsetof(struct conf, max_clients), 1, 4096},
 	{"drain_ms", set_count, offsetof(struct conf, drain_ms), 1, 1000},
 	{"idle_ms", set_count, offsetof(struct conf, idle_ms), 1, 60000},
+	{"verify_ms", set_count, offsetof(struct conf, verify_ms), 0, 3600000},
 };
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
@@ -192,6 +193,7 @@ conf_init(struct conf *conf)
 		.max_clients = 64,
 		.drain_ms = 3,
 		.idle_ms = 50,
+		.verify_ms = 5000,
 	};
 	return conf->dir != NULL ? 0 : -ENOMEM;
 }

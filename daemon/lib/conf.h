@@ -32,6 +32,7 @@ struct conf {
 	unsigned max_agents, max_clients;
 	unsigned drain_ms;     /* how often active rings are read */
 	unsigned idle_ms;      /* silence after which a ring is left alone until it wakes us */
+	unsigned verify_ms;    /* how often a process is looked at, whether its hook is there; 0: never */
 };
 
 /* Defaults. 0 or -ENOMEM. */

@@ -103,6 +103,8 @@ route_name(unsigned route)
 		return "preload";
 	case PYAUDIT_ROUTE_IMPORT:
 		return "import";
+	case PYAUDIT_ROUTE_LATE:
+		return "late";
 	default:
 		return "unknown";
 	}

@@ -71,6 +71,12 @@ report_rule(const struct report *report)
 	return rule_at(report, 0);
 }
 
+static bool
+is_finding(const struct pyaudit_event *event)
+{
+	return event->id == PYAUDIT_EV_HOOK_REMOVED || event->id == PYAUDIT_EV_HOOK_REFUSED;
+}
+
 enum pyaudit_severity
 report_severity(const struct report *report)
 {
@@ -80,7 +86,10 @@ report_severity(const struct report *report)
 	case REPORT_LOSS:
 		return PYAUDIT_SEV_WARNING;
 	case REPORT_ALERT:
-		return rule != NULL ? rule->severity : PYAUDIT_SEV_WARNING;
+		if (rule != NULL)
+			return rule->severity;
+		/* Findings about the agent itself, which no rule has to ask for. */
+		return is_finding(&report->decoded->event) ? PYAUDIT_SEV_ERROR : PYAUDIT_SEV_WARNING;
 	case REPORT_EVENT:
 		return rule != NULL ? rule->severity : PYAUDIT_SEV_INFO;
 	default:

@@ -81,6 +81,12 @@ enum pyaudit_lane {
 #define PYAUDIT_CLAIM_TID_MASK 0x3fffffu /* pid_max is at most 2^22: proc_sys_kernel(5) */
 #define PYAUDIT_CLAIM_LAP_SHIFT 48
 
+enum pyaudit_hook_state {
+	PYAUDIT_HOOK_NONE,    /* no interpreter at present, or an older agent */
+	PYAUDIT_HOOK_LISTED,  /* in the interpreter's list of hooks */
+	PYAUDIT_HOOK_REFUSED, /* a hook that was there before did not let ours in */
+};
+
 /* Each cache line has one writer side. All integers are native: both ends share one machine. */
 struct pyaudit_ring {
 	/* Geometry: written once by the agent before HELLO, copied once by the daemon. */
@@ -104,10 +110,19 @@ struct pyaudit_ring {
 	_Atomic uint64_t n_lost[PYAUDIT_N_LANES]; /* records that found their lane full */
 	_Atomic uint64_t n_denied;                /* acts refused, delivered or not */
 	_Atomic uint64_t generation_used;         /* policy the agent judges by */
-	_Atomic uint64_t n_failed;                /* events the agent could not encode */
-	_Atomic uint64_t n_foreign;               /* records by a layer other than audit */
+	_Atomic uint64_t n_failed;                /* events too deep within the judging of others */
+	uint8_t reserved2[8];
+
+	/* Written by the agent when it registers its hook: where the daemon looks whether the hook is
+	 * still in the interpreter's list. Addresses in the agent's process; 0: it cannot be told. */
+	_Alignas(64) _Atomic uint64_t hook_head; /* of the pointer to the first entry */
+	_Atomic uint64_t hook_entry;             /* of our entry, which it holds */
+	_Atomic uint64_t hook_function;          /* the entry's second word */
+	_Atomic uint32_t hook_state;             /* enum pyaudit_hook_state */
+	_Atomic uint32_t hook_told;              /* 1: the agent has told that it is gone */
+	uint8_t reserved3[32];
 };
-static_assert(sizeof(struct pyaudit_ring) == 192, "ring header layout");
+static_assert(sizeof(struct pyaudit_ring) == 256, "ring header layout");
 static_assert(sizeof(struct pyaudit_ring) <= PYAUDIT_RING_HEADER, "ring header size");
 
 static inline uint64_t

@@ -50,6 +50,7 @@ static_assert(sizeof(struct pyaudit_frame) == 12, "frame header size");
 enum pyaudit_route {
 	PYAUDIT_ROUTE_PRELOAD = 1,
 	PYAUDIT_ROUTE_IMPORT = 2,
+	PYAUDIT_ROUTE_LATE = 3, /* preloaded, and the program loaded libpython later */
 };
 
 enum pyaudit_reason {

@@ -5,6 +5,7 @@ arrive with its own pid and its parent's, and nothing hangs.
 PYAUDIT_REPEATS  how often each program is run (default: once)
 """
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -270,4 +271,17 @@ def test_celery_prefork(daemon, tmp_path):
                 os.killpg(worker.pid, signal.SIGKILL)
                 worker.wait()
         all_told(server, 30)
+        server.stop()
+
+
+def test_uwsgi(daemon, tmp_path):
+    """An embedder that loads libpython long after it began."""
+    uwsgi = shutil.which("uwsgi")
+    if uwsgi is None or not os.path.exists("/usr/lib/uwsgi/plugins/python3_plugin.so"):
+        pytest.skip("uwsgi with its Python plugin is not installed")
+    for _ in range(REPEATS):
+        server = daemon(MARKS)
+        serve(server, tmp_path, [uwsgi, "--plugin", "python3", "--http-socket", "127.0.0.1:PORT", "--master", "--processes", "2",
+                                 "--wsgi-file", "app.py", "--die-on-term"], 50)
+        all_told(server, 50)
         server.stop()

@@ -143,7 +143,7 @@ the_shipped_file_shows_the_defaults(void **state)
 				 CONF_OK);
 	}
 	(void)fclose(file);
-	assert_int_equal(n, 15);
+	assert_int_equal(n, 16);
 	assert_int_equal(diag.n_errors, 0);
 	assert_string_equal(conf.dir, plain.dir);
 	assert_int_equal(conf.default_rules, plain.default_rules);
@@ -159,6 +159,7 @@ the_shipped_file_shows_the_defaults(void **state)
 	assert_int_equal(conf.max_clients, plain.max_clients);
 	assert_int_equal(conf.drain_ms, plain.drain_ms);
 	assert_int_equal(conf.idle_ms, plain.idle_ms);
+	assert_int_equal(conf.verify_ms, plain.verify_ms);
 	diag_fini(&diag);
 	conf_fini(&conf);
 	conf_fini(&plain);
