@@ -33,11 +33,20 @@ void
 diag_add(struct diag *diag, enum diag_level level, const char *file, unsigned line, unsigned column,
 	 const char *format, ...)
 {
+	va_list ap;
+
+	va_start(ap, format);
+	diag_vadd(diag, level, file, line, column, format, ap);
+	va_end(ap);
+}
+
+void
+diag_vadd(struct diag *diag, enum diag_level level, const char *file, unsigned line,
+	  unsigned column, const char *format, va_list ap)
+{
 	CLEANUP(freep) char *message = NULL;
 	CLEANUP(freep) char *name = NULL;
 	struct diag_entry *entries;
-	va_list ap;
-	int r;
 
 	if (level == DIAG_ERROR)
 		diag->n_errors++;
@@ -46,10 +55,7 @@ diag_add(struct diag *diag, enum diag_level level, const char *file, unsigned li
 	if (diag->n_entries >= DIAG_MAX)
 		return;
 
-	va_start(ap, format);
-	r = vasprintf(&message, format, ap);
-	va_end(ap);
-	if (r < 0) {
+	if (vasprintf(&message, format, ap) < 0) {
 		message = NULL;
 		return;
 	}

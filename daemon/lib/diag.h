@@ -6,6 +6,7 @@
 #ifndef LIB_DIAG_H
 #define LIB_DIAG_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -34,6 +35,10 @@ void diag_fini(struct diag *diag);
 __attribute__((format(printf, 6, 7))) void diag_add(struct diag *diag, enum diag_level level,
 						    const char *file, unsigned line,
 						    unsigned column, const char *format, ...);
+__attribute__((format(printf, 6, 0))) void diag_vadd(struct diag *diag, enum diag_level level,
+						     const char *file, unsigned line,
+						     unsigned column, const char *format,
+						     va_list ap);
 /* One line per entry, sorted by file, line and column, then a count of those left out. */
 void diag_print(const struct diag *diag, FILE *out);
 

@@ -336,16 +336,12 @@ place(struct parser *ps, const char *p, unsigned *ret_line, unsigned *ret_column
 __attribute__((format(printf, 4, 5))) static void
 mistake_at(struct parser *ps, unsigned line, unsigned column, const char *format, ...)
 {
-	CLEANUP(freep) char *message = NULL;
 	va_list ap;
 
 	va_start(ap, format);
-	if (vasprintf(&message, format, ap) < 0)
-		message = NULL;
+	diag_vadd(ps->diag, DIAG_ERROR, ps->source->file, line, column, format, ap);
 	va_end(ap);
 	ps->mistakes = true;
-	diag_add(ps->diag, DIAG_ERROR, ps->source->file, line, column, "%s",
-		 message != NULL ? message : "mistake");
 }
 
 #define mistake(ps, ...) mistake_at((ps), (ps)->line, (ps)->column, __VA_ARGS__)

@@ -59,16 +59,12 @@ free_valuep(struct jsonc **value)
 __attribute__((format(printf, 4, 5))) static void
 mistake(struct parser *ps, unsigned line, unsigned column, const char *format, ...)
 {
-	CLEANUP(freep) char *message = NULL;
 	va_list ap;
 
 	va_start(ap, format);
-	if (vasprintf(&message, format, ap) < 0)
-		message = NULL;
+	diag_vadd(ps->diag, DIAG_ERROR, ps->file, line, column, format, ap);
 	va_end(ap);
 	ps->mistakes = true;
-	diag_add(ps->diag, DIAG_ERROR, ps->file, line, column, "%s",
-		 message != NULL ? message : "mistake");
 }
 
 /* The same, at the reading position. */

@@ -71,7 +71,42 @@ struct rule_test {
 	struct cJSON *stack;  /* array of such objects, or NULL */
 	char *layer;          /* "audit" unless given */
 	enum pyaudit_action expect; /* what this rule alone does; NONE for a look-alike */
+	const char *file; /* of the set's files: an override may bring tests of its own */
 	unsigned line, column;
+};
+
+#define RULES_LIMIT_FIELDS_MAX 8
+
+/* No more than @burst alerts for one set of values of @per, and one more each @every_ms / @burst. */
+struct rule_limit {
+	uint16_t per[RULES_LIMIT_FIELDS_MAX]; /* enum pyaudit_field_id */
+	unsigned n_per;
+	uint32_t burst; /* 0: no limit */
+	uint64_t every_ms;
+};
+
+/* Where the rule keeps quiet though its conditions hold. */
+struct rule_exception {
+	const struct expr *when; /* within the rule's `when`, below a NOT; NULL: expired */
+	char *owner, *reason;
+	char expires[11]; /* YYYY-MM-DD, or "" */
+	const char *file; /* of the set's files */
+	unsigned line, column;
+};
+
+/* One text of `when`: all of them have to hold. */
+struct rule_condition {
+	const struct expr *expr; /* within the rule's `when` */
+	char *text;
+	const char *file; /* of the set's files */
+	unsigned line, column;
+};
+
+/* An entry that changed this rule. */
+struct rule_origin {
+	const char *file; /* of the set's files */
+	unsigned line, column;
+	char *what; /* names of the parts it touched, joined by ", " */
 };
 
 struct rule {
@@ -84,6 +119,14 @@ struct rule {
 	char **other_events; /* names no CPython raises: events of libraries */
 	size_t n_other_events;
 	struct expr *when; /* one AND of all conditions; exceptions are in it as AND NOT */
+	struct rule_condition *conditions;
+	size_t n_conditions;
+	struct rule_exception *exceptions;
+	size_t n_exceptions;
+	struct rule_limit limit;
+	struct rule_origin *origins;
+	size_t n_origins;
+	bool disabled; /* by an override: it looks at no event */
 	enum pyaudit_action action;
 	bool allow; /* takes the rules in @over out of the verdict */
 	char **over;

@@ -556,6 +556,108 @@ each_failed_allocation_is_reported_and_leaks_nothing(void **state)
 	}
 }
 
+static const char shipped[] =
+	"{\"version\": 1, \"lists\": {\"shells\": [\"sh\"]},\n"
+	" \"macros\": {\"web\": \"proc.unit glob 'web*'\"}, \"rules\": [\n"
+	" {\"id\": \"shell\", \"title\": \"A shell\", \"on\": \"@exec\", \"attack\": \"T1059.004\",\n"
+	"  \"when\": [\"exec.name in $shells or web\", \"exec.shell\"], \"action\": \"block\",\n"
+	"  \"limit\": {\"per\": [\"proc.pid\", \"exec.path\"], \"burst\": 5, \"every\": \"60s\"},\n"
+	"  \"exceptions\": [{\"when\": \"caller.module = 'a'\", \"owner\": \"me\", \"reason\": \"r\"}]},\n"
+	" {\"id\": \"other\", \"title\": \"t\", \"on\": \"os.fork\", \"action\": \"alert\"}";
+
+/* The shipped text with one more entry. */
+static struct rule_set *
+parse_with(const char *entry)
+{
+	char text[4096];
+
+	(void)snprintf(text, sizeof(text), "%s%s]}", shipped, entry);
+	return parse(text);
+}
+
+static void
+conditions_exceptions_and_limits_are_kept_apart(void **state)
+{
+	struct rule_set *set = parse_with("");
+	const struct rule *rule = &set->rules[0];
+
+	(void)state;
+	assert_int_equal(rule->n_conditions, 2);
+	assert_string_equal(rule->conditions[1].text, "exec.shell");
+	assert_int_equal(rule->conditions[0].expr->op, EXPR_OR);
+	assert_int_equal(rule->conditions[0].line, 4);
+	assert_int_equal(rule->n_exceptions, 1);
+	assert_string_equal(rule->exceptions[0].owner, "me");
+	assert_int_equal(rule->exceptions[0].when->field, PYAUDIT_F_CALLER_MODULE);
+	assert_int_equal(rule->limit.burst, 5);
+	assert_int_equal(rule->limit.every_ms, 60000);
+	assert_int_equal(rule->limit.n_per, 2);
+	assert_int_equal(rule->limit.per[1], PYAUDIT_F_EXEC_PATH);
+	rules_free(set);
+}
+
+static void
+an_override_appends_and_replaces(void **state)
+{
+	struct rule_set *set = parse_with(
+		",\n {\"override\": \"shell\", \"append\": {\"when\": \"proc.uid = 0 or proc.uid = 1\",\n"
+		" \"attack\": \"T1190\", \"exceptions\": [{\"when\": \"proc.uid = 7\", \"owner\": \"o\","
+		" \"reason\": \"r\"}]}, \"replace\": {\"action\": \"alert\", \"severity\": \"critical\","
+		" \"mode\": \"observe\"}}");
+	const struct rule *rule = &set->rules[0];
+
+	(void)state;
+	assert_int_equal(set->n_rules, 2);
+	assert_int_equal(rule->action, PYAUDIT_ACTION_ALERT);
+	assert_int_equal(rule->severity, PYAUDIT_SEV_CRITICAL);
+	assert_true(rule->observe);
+	assert_int_equal(rule->n_attack, 2);
+	assert_int_equal(rule->n_exceptions, 2);
+	/* Each text stands for itself: what is appended cannot change what the others mean. */
+	assert_int_equal(rule->n_conditions, 3);
+	assert_int_equal(rule->conditions[2].expr->op, EXPR_OR);
+	assert_int_equal(rule->conditions[0].expr->op, EXPR_OR);
+	assert_int_equal(rule->when->op, EXPR_AND);
+	assert_int_equal(rule->n_origins, 1);
+	assert_string_equal(rule->origins[0].what,
+			    "append when, append attack, append exceptions, replace action, "
+			    "replace severity, replace mode");
+	assert_int_equal(rule->origins[0].line, 8);
+	rules_free(set);
+}
+
+static void
+a_disabled_rule_looks_at_nothing(void **state)
+{
+	struct rule_set *set = parse_with(", {\"override\": \"other\", \"enabled\": false}");
+
+	(void)state;
+	assert_true(set->rules[1].disabled);
+	assert_false(asks_for(&set->rules[1], "os.fork"));
+	assert_true(asks_for(&set->rules[0], "os.system"));
+	rules_free(set);
+}
+
+/* The second file is read first: order means nothing. */
+static void
+a_list_is_made_longer_by_another_file(void **state)
+{
+	static const char *const paths[] = {PYAUDIT_FIXTURES "/rules/site",
+					    PYAUDIT_FIXTURES "/rules/vendor"};
+	struct rule_set *set = NULL;
+	struct diag diag;
+
+	(void)state;
+	diag_init(&diag);
+	assert_int_equal(rules_load(&set, paths, 2, &diag), 0);
+	assert_int_equal(set->n_rules, 1);
+	assert_int_equal(set->rules[0].conditions[0].expr->n_values, 3);
+	assert_int_equal(set->rules[0].action, PYAUDIT_ACTION_ALERT);
+	assert_string_equal(strrchr(set->rules[0].origins[0].file, '/'), "/10-site.json");
+	rules_free(set);
+	diag_fini(&diag);
+}
+
 int
 main(void)
 {
@@ -563,6 +665,10 @@ main(void)
 		cmocka_unit_test(a_rule_file_becomes_a_rule_set),
 		cmocka_unit_test(an_exception_applies_through_its_last_day),
 		cmocka_unit_test(all_is_every_event_but_noise),
+		cmocka_unit_test(conditions_exceptions_and_limits_are_kept_apart),
+		cmocka_unit_test(an_override_appends_and_replaces),
+		cmocka_unit_test(a_disabled_rule_looks_at_nothing),
+		cmocka_unit_test(a_list_is_made_longer_by_another_file),
 		cmocka_unit_test(every_mistake_of_every_file_is_told_in_one_run),
 		cmocka_unit_test(a_later_directory_replaces_files_by_name),
 		cmocka_unit_test(a_link_to_dev_null_masks_a_file),
