@@ -12,6 +12,7 @@
 
 #include "link.h"
 #include "registration.h"
+#include "switch.h"
 
 struct agent agent = {.socket = {.fd = -1}, .memfd = {.fd = -1}};
 
@@ -33,19 +34,19 @@ bool
 agent_begin(void *library, enum pyaudit_route route)
 {
 	static bool begun;
-	const char *disable = getenv(PYAUDIT_ENV_DISABLE);
-	const char *dir = getenv(PYAUDIT_ENV_DIR);
+	/* In a program that gained privileges these are its caller's, who has no say. */
+	const char *dir = secure_getenv(PYAUDIT_ENV_DIR);
+	const char *mode = secure_getenv(PYAUDIT_ENV_MODE);
 
 	if (begun)
 		return true;
-	if ((disable != NULL && disable[0] != '\0') || !python_find(library))
-		return false;
 	if (dir == NULL || dir[0] != '/')
 		dir = PYAUDIT_DIR_DEFAULT;
-	if (strlen(dir) >= sizeof(agent.dir))
+	if (strlen(dir) >= sizeof(agent.dir) || switch_is_off(dir) || !python_find(library))
 		return false;
 	memcpy(agent.dir, dir, strlen(dir) + 1);
 	agent.route = (uint8_t)route;
+	agent.observes = mode != NULL && strcmp(mode, PYAUDIT_MODE_OBSERVE) == 0;
 	atomic_store(&agent.generation, &agent.no_generation);
 	if (madvise(&life_page, sizeof(life_page), MADV_WIPEONFORK) != 0 &&
 	    pthread_atfork(NULL, NULL, wipe_in_child) != 0)

@@ -46,6 +46,7 @@ struct agent {
 	struct policy policies[AGENT_POLICIES];
 	_Atomic uint64_t no_generation; /* 0 */
 	uint8_t route;
+	bool observes; /* denials of this process are alerts: PYAUDIT_MODE */
 	char dir[96]; /* runtime directory; short enough for a socket address */
 };
 

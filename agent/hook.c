@@ -246,6 +246,10 @@ decide(const struct policy *policy, const struct pyaudit_slot *slot, struct pyau
 {
 	if ((slot->flags & PYAUDIT_SLOT_JUDGE) != 0) {
 		pyaudit_judge(policy->image, slot, &policy->proc, event, ret);
+		if (UNLIKELY(ret->action >= PYAUDIT_ACTION_BLOCK) && agent.observes) {
+			ret->action = PYAUDIT_ACTION_ALERT;
+			ret->observed = 1;
+		}
 		return;
 	}
 	ret->action = PYAUDIT_ACTION_RECORD;

@@ -246,6 +246,8 @@ send_frame(int fd, enum pyaudit_frame_type type, const struct iovec *parts, unsi
 		length += parts[i].iov_len;
 	}
 	frame = frame_of(type, length);
+	if (type == PYAUDIT_FRAME_HELLO && agent.observes)
+		frame.flags = pyaudit_le16_of(PYAUDIT_HELLO_OBSERVES);
 	if (passed_fd >= 0) {
 		struct cmsghdr *head;
 

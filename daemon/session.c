@@ -610,6 +610,7 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 	}
 
 	session->inner_pid = hello.pid;
+	session->observes = (frame->flags & PYAUDIT_HELLO_OBSERVES) != 0;
 	session->generation = hello.generation;
 	session->pidfd = open_pidfd(session, hello.start_ns);
 	session->process = process_new(&hello, session->pid, session->uid, session->gid,
@@ -908,6 +909,8 @@ session_json(const struct session *session, struct json *json)
 	json_uint(json, session->n_lost);
 	json_key(json, "too_deep");
 	json_uint(json, session->drain.ring != NULL ? atomic_load(&session->drain.ring->n_failed) : 0);
+	json_key(json, "mode");
+	json_str(json, session->observes ? "observe" : "enforce");
 	json_key(json, "route");
 	json_str(json, route_name(p->route));
 	json_key(json, "hook");

@@ -45,6 +45,7 @@ struct session {
 	struct server *server;
 	enum session_state state;
 	bool is_active, is_dead;
+	bool observes; /* its agent refuses nothing */
 
 	int fd, pidfd; /* -1: closed; not to be had */
 	struct event *socket_event, *exit_event;

@@ -19,6 +19,13 @@
 #define PYAUDIT_DIR_DEFAULT "/run/pyaudit"
 #define PYAUDIT_ENV_DIR "PYAUDIT_DIR"
 #define PYAUDIT_ENV_DISABLE "PYAUDIT_DISABLE" /* set and not empty: the agent stays out */
+#define PYAUDIT_ENV_MODE "PYAUDIT_MODE"       /* "observe": the agent refuses nothing here */
+#define PYAUDIT_MODE_OBSERVE "observe"
+/* What keeps agents out of programs that start: this file, in /etc or the runtime directory, or this
+ * word on the kernel's command line. */
+#define PYAUDIT_ETC_DIR "/etc/pyaudit"
+#define PYAUDIT_DISABLE_FILE "disable"
+#define PYAUDIT_KERNEL_PARAMETER "pyaudit=off"
 #define PYAUDIT_AGENT_SOCKET "agent.sock"
 #define PYAUDIT_CONTROL_SOCKET "control.sock"
 #define PYAUDIT_POLICY_FILE "policy" /* newest image, read by agents before the daemon answers */
@@ -58,6 +65,9 @@ enum pyaudit_reason {
 	PYAUDIT_REASON_FORK = 2,    /* a forked child's first event */
 	PYAUDIT_REASON_AGAIN = 3,   /* the daemon or the connection went away; same ring */
 };
+
+/* Flags of a HELLO frame. */
+#define PYAUDIT_HELLO_OBSERVES (1u << 0) /* the agent refuses nothing: PYAUDIT_MODE */
 
 /* What the agent says of its process. The daemon prefers SO_PEERCRED and /proc; this is for what
  * they cannot say and for processes that are gone before it looks. Behind it come, NUL

@@ -102,6 +102,7 @@ ACTS = {
     "remote-code": "sys.remote_exec(os.getpid(), '/no/such/script')",
     "audit-hook-added": "sys.addaudithook(lambda *args: None)",
     "open-code-hook": None,  # only by the C API
+    "agent-kept-out": "os.putenv('PYAUDIT_DISABLE', '1')",
     "monitor-files-changed": "open('/etc/pyaudit/rules.d/no-such-directory/x', 'w')",
     "kernel-settings-written": "open('/proc/sys/kernel/no-such-file', 'w')",
     "hook-removed": None,  # test_tamper.py
