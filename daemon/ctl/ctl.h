@@ -35,6 +35,10 @@ ctl_main_fn cmd_tail;
 ctl_main_fn cmd_status;
 ctl_main_fn cmd_reload;
 ctl_main_fn cmd_rules;
+ctl_main_fn cmd_enable;
+ctl_main_fn cmd_disable;
+ctl_main_fn cmd_activate;
+ctl_main_fn cmd_deactivate;
 
 /* "pyauditctl COMMAND: text", and where to find help, on stderr. Returns CTL_USAGE. */
 __attribute__((format(printf, 2, 3))) int ctl_usage_error(const char *command, const char *format,
@@ -49,6 +53,7 @@ const char *ctl_nearest(const char *word, const char *const *names, size_t n_nam
 const char *ctl_daemon_path(void);       /* sbin/pyauditd */
 const char *ctl_agent_path(void);        /* lib/pyaudit/libpyaudit-agent.so, or $PYAUDIT_AGENT */
 const char *ctl_default_rules_dir(void); /* share/pyaudit/rules.d */
+const char *ctl_activate_dir(void);      /* share/pyaudit/activate */
 
 /* Escape sequences, or empty strings where @out should have none: not a terminal, TERM=dumb, or
  * NO_COLOR is set. */

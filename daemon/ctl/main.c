@@ -22,6 +22,10 @@ static const struct ctl_command commands[] = {
 	{"status", "show the daemon's state and the processes it watches", cmd_status},
 	{"reload", "make the daemon read its rules again", cmd_reload},
 	{"rules", "check, test and list rules", cmd_rules},
+	{"enable", "put the agent into systemd units, or into every program of the host", cmd_enable},
+	{"disable", "take it out again", cmd_disable},
+	{"activate", "load the agent by a .pth file of an interpreter or virtual environment", cmd_activate},
+	{"deactivate", "remove that file again", cmd_deactivate},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -120,7 +124,7 @@ print_help(FILE *out)
 		    "Commands:\n",
 		    out);
 	for (i = 0; i < N_COMMANDS; i++)
-		(void)fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].about);
+		(void)fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].about);
 	(void)fputs("\n"
 		    "Examples:\n"
 		    "  pyauditctl run -- python3 app.py\n"

@@ -20,6 +20,7 @@ struct part {
 static struct part daemon_part = {.below_prefix = "sbin/pyauditd"};
 static struct part agent_part = {.below_prefix = PYAUDIT_LIBDIR "/libpyaudit-agent.so"};
 static struct part rules_part = {.below_prefix = "share/pyaudit/rules.d"};
+static struct part activate_part = {.below_prefix = "share/pyaudit/activate"};
 
 /* PREFIX of PREFIX/bin/pyauditctl; "/usr" where the kernel does not say. */
 static void
@@ -79,4 +80,10 @@ const char *
 ctl_default_rules_dir(void)
 {
 	return find_part(&rules_part);
+}
+
+const char *
+ctl_activate_dir(void)
+{
+	return find_part(&activate_part);
 }

@@ -61,7 +61,7 @@ _pyauditctl()
 	COMPREPLY=()
 
 	if ((COMP_CWORD == 1)); then
-		words="run tail status reload rules help --help --version"
+		words="run tail status reload rules enable disable activate deactivate help --help --version"
 	elif [[ ${COMP_WORDS[1]} == run ]]; then
 		_pyauditctl_run
 		return
@@ -73,7 +73,30 @@ _pyauditctl()
 		tail) words="--json --since --dir --no-reconnect --help" ;;
 		status) words="--json --dir --help" ;;
 		reload) words="--dir --help" ;;
-		help) words="run tail status reload rules" ;;
+		help) words="run tail status reload rules enable disable activate deactivate" ;;
+		enable | disable)
+			case $prev in
+			--mode) words="observe enforce" ;;
+			--root) _pyauditctl_files -d; return ;;
+			*)
+				if [[ $cur == -* ]]; then
+					words="--user --host --restart --root --dry-run --help"
+					[[ ${COMP_WORDS[1]} == enable ]] && words+=" --mode" || words+=" --all"
+				else
+					words=$(systemctl list-unit-files --no-legend --type=service 2>/dev/null |
+						sed 's/ .*//')
+				fi
+				;;
+			esac
+			;;
+		activate | deactivate)
+			if [[ $cur == -* ]]; then
+				words="--dry-run --help"
+			else
+				_pyauditctl_files -f
+				return
+			fi
+			;;
 		rules)
 			if ((COMP_CWORD == 2)); then
 				words="check test list --help"

@@ -981,6 +981,7 @@ def test_mistakes_in_real_rules(tmp_path):
     ("r", "reload rules run"), ("run --re", "--record"), ("run --record exec,fi", "exec,file"), ("run --rules con", "conftest.py"),
     ("run --quiet -- dirnam", "dirname"), ("run --json x conftest.py test_cl", "test_cli.py"), ("tail --si", "--since"),
     ("rules ch", "check"), ("rules check --j", "--json"), ("status --dir ", None), ("help re", "reload"),
+    ("ena", "enable"), ("enable --mo", "--mode"), ("enable --mode o", "observe"), ("disable --a", "--all"), ("activate --d", "--dry-run"),
 ])
 def test_completion_for_bash(words, expected):
     bash = shutil.which("bash")
