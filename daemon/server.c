@@ -204,6 +204,7 @@ on_drain_timer(evutil_socket_t fd, short what, void *data)
 
 	(void)fd;
 	(void)what;
+	server->drained = true;
 	for (session = TAILQ_FIRST(&server->active); session != NULL; session = next) {
 		unsigned ms;
 
@@ -226,9 +227,13 @@ server_poll_soon(struct server *server)
 static void
 on_watchdog(evutil_socket_t fd, short what, void *data)
 {
+	struct server *server = data;
+
 	(void)fd;
 	(void)what;
-	(void)data;
+	if (!server->swept || (!server->drained && !TAILQ_EMPTY(&server->active)))
+		return; /* the loop turns, and nothing is done in it */
+	server->swept = server->drained = false;
 	notify_watchdog();
 }
 
@@ -332,6 +337,7 @@ on_sweep_timer(evutil_socket_t fd, short what, void *data)
 	(void)server_tell_sink_losses(server, server->journal);
 	kick_sinks(server);
 	server_check_private(server);
+	server->swept = true;
 }
 
 static void

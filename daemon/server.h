@@ -53,6 +53,8 @@ struct server {
 	struct event *drain_timer, *sweep_timer, *knock_timer, *watchdog_timer, *sink_event;
 	struct event *parent_event;
 	uint64_t knocked_ns; /* CLOCK_MONOTONIC of the last look after a knock */
+	/* What the watchdog is fed by: that agents were looked after and active rings were read. */
+	bool swept, drained; /* since it was fed last */
 	struct event *signals[3];
 	int parent_fd; /* -1: not private, or it has ended */
 	bool parent_gone;

@@ -64,6 +64,8 @@ def main():
     entry = wait(lambda: journal("PYAUDIT_RULE=no-shell-here"), "journalctl PYAUDIT_RULE=no-shell-here -o json")[0]
     for field in WANTED:
         check(field in entry, "%s=%s" % (field, entry.get(field)))
+    check(entry["_UID"] == "0", "written as user 0, so that `journalctl -u` shows it")
+    check(run("systemctl", "show", "-P", "User", "pyauditd").stdout == b"pyaudit\n", "and the daemon has a user of its own")
     check(entry["PYAUDIT_EVENT"] == "os.system", "the event")
     check(entry["PYAUDIT_CALLER_FILE"] == str(script), "the caller's file")
     check(entry["PYAUDIT_CALLER_LINE"] == "2", "the caller's line")

@@ -68,7 +68,10 @@ int sink_ndjson_new(struct sink **ret, const char *path, size_t queue_size, int 
 /* sink_journal.c, or its stub: -EOPNOTSUPP where the daemon was built without, -ENOENT where no
  * journal listens. */
 struct report;
+struct buf;
 int sink_journal_new(struct sink **ret, size_t queue_size, int notify_fd, struct log *log);
+/* The entry's fields, each after its length in 32 bits; within the limits of entry.h. */
+void sink_journal_fields(const struct report *report, struct buf *out);
 void sink_journal_push(struct sink *sink, const struct report *report, uint64_t weight);
 
 #endif

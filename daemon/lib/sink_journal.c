@@ -12,13 +12,12 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "entry.h"
 #include "json.h"
 #include "report.h"
 #include "sink.h"
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
-#define JOURNAL_FIELDS_MAX 64
-#define JOURNAL_FIELD_SIZE_MAX 49152
 
 #define MESSAGE_ID_DENIED "dfda103e216941928b6511c7673fb8c4"
 #define MESSAGE_ID_ALERT "aea0e9e16a42485cbef80f9966382f09"
@@ -26,7 +25,7 @@
 #define MESSAGE_ID_STATUS "edce711f57c044d5941e14126e3d29eb"
 
 struct block {
-	struct buf out;
+	struct buf *out;
 	size_t start;
 	unsigned n_fields;
 };
@@ -36,13 +35,13 @@ field_begin(struct block *block, const char *name)
 {
 	uint32_t size = 0;
 
-	if (block->n_fields == JOURNAL_FIELDS_MAX)
+	if (block->n_fields == ENTRY_FIELDS_MAX)
 		return false;
 	block->n_fields++;
-	block->start = block->out.len;
-	buf_add(&block->out, &size, sizeof(size));
-	buf_add_str(&block->out, name);
-	buf_add_char(&block->out, '=');
+	block->start = block->out->len;
+	buf_add(block->out, &size, sizeof(size));
+	buf_add_str(block->out, name);
+	buf_add_char(block->out, '=');
 	return true;
 }
 
@@ -52,15 +51,15 @@ field_end(struct block *block)
 	size_t size;
 	uint32_t head;
 
-	if (block->out.failed)
+	if (block->out->failed)
 		return;
-	size = block->out.len - block->start - sizeof(head);
-	if (size > JOURNAL_FIELD_SIZE_MAX) {
-		size = JOURNAL_FIELD_SIZE_MAX;
-		block->out.len = block->start + sizeof(head) + size;
+	size = block->out->len - block->start - sizeof(head);
+	if (size > ENTRY_FIELD_SIZE_MAX) {
+		size = ENTRY_FIELD_SIZE_MAX;
+		block->out->len = block->start + sizeof(head) + size;
 	}
 	head = (uint32_t)size;
-	memcpy(block->out.data + block->start, &head, sizeof(head));
+	memcpy(block->out->data + block->start, &head, sizeof(head));
 }
 
 static void
@@ -68,7 +67,7 @@ field_bytes(struct block *block, const char *name, const char *s, size_t n)
 {
 	if (!field_begin(block, name))
 		return;
-	buf_add(&block->out, s, n);
+	buf_add(block->out, s, n);
 	field_end(block);
 }
 
@@ -91,7 +90,7 @@ field_int(struct block *block, const char *name, int64_t value)
 {
 	if (!field_begin(block, name))
 		return;
-	buf_add_int(&block->out, value);
+	buf_add_int(block->out, value);
 	field_end(block);
 }
 
@@ -103,7 +102,7 @@ add_message(struct block *block, const struct report *report)
 	buf_init(&text);
 	report_message(report, &text);
 	if (!text.failed && field_begin(block, "MESSAGE")) {
-		buf_add_escaped(&block->out, text.data, text.len);
+		buf_add_escaped(block->out, text.data, text.len);
 		field_end(block);
 	}
 	buf_fini(&text);
@@ -140,8 +139,8 @@ add_process(struct block *block, const struct process *p)
 	if (p->n_argv > 0 && field_begin(block, "PYAUDIT_ARGV")) {
 		for (size_t i = 0; i < p->n_argv; i++) {
 			if (i > 0)
-				buf_add_char(&block->out, ' ');
-			buf_add_str(&block->out, p->argv[i]);
+				buf_add_char(block->out, ' ');
+			buf_add_str(block->out, p->argv[i]);
 		}
 		field_end(block);
 	}
@@ -156,14 +155,14 @@ add_stack(struct block *block, const struct pyaudit_event *event)
 		const struct pyaudit_origin *frame = &event->frames[i];
 
 		if (i > 0)
-			buf_add_char(&block->out, '\n');
+			buf_add_char(block->out, '\n');
 		if (pyaudit_value_is_text(&frame->file))
-			buf_add_escaped(&block->out, frame->file.s, frame->file.len);
-		buf_add_char(&block->out, ':');
-		buf_add_uint(&block->out, frame->line);
-		buf_add_char(&block->out, ' ');
+			buf_add_escaped(block->out, frame->file.s, frame->file.len);
+		buf_add_char(block->out, ':');
+		buf_add_uint(block->out, frame->line);
+		buf_add_char(block->out, ' ');
 		if (pyaudit_value_is_text(&frame->function))
-			buf_add_escaped(&block->out, frame->function.s, frame->function.len);
+			buf_add_escaped(block->out, frame->function.s, frame->function.len);
 	}
 	field_end(block);
 }
@@ -194,21 +193,21 @@ add_event(struct block *block, const struct report *report)
 	}
 	add_stack(block, &d->event);
 	if (field_begin(block, "PYAUDIT_ARGS")) {
-		report_json_args(report, &block->out);
+		report_json_args(report, block->out);
 		field_end(block);
 	}
 }
 
 void
-sink_journal_push(struct sink *sink, const struct report *report, uint64_t weight)
+sink_journal_fields(const struct report *report, struct buf *out)
 {
 	static const int priorities[] = {6, 5, 4, 3, 2}; /* by enum pyaudit_severity */
-	struct block block = {0};
+	struct block block = {.out = out};
 
 	add_message(&block, report);
 	field_str(&block, "MESSAGE_ID", message_id(report));
 	field_int(&block, "PRIORITY", priorities[report_severity(report)]);
-	field_str(&block, "SYSLOG_IDENTIFIER", "pyauditd");
+	field_str(&block, "SYSLOG_IDENTIFIER", ENTRY_IDENTIFIER);
 	field_str(&block, "PYAUDIT_KIND", report_kind_name(report->kind));
 	field_str(&block, "PYAUDIT_SEVERITY", severity_name(report_severity(report)));
 	field_int(&block, "PYAUDIT_SEQ", (int64_t)report->seq);
@@ -225,20 +224,31 @@ sink_journal_push(struct sink *sink, const struct report *report, uint64_t weigh
 	}
 	if (report->process != NULL)
 		add_process(&block, report->process);
-	if (block.out.failed)
-		block.out.len = 0; /* counted, and found unwritable by the thread */
-	(void)sink_push(sink, block.out.data, block.out.len, weight, true);
-	buf_fini(&block.out);
+	else /* about ourselves: journald finds our unit by it */
+		field_int(&block, "OBJECT_PID", getpid());
+	if (out->failed)
+		out->len = 0; /* counted, and found unwritable by the thread */
+}
+
+void
+sink_journal_push(struct sink *sink, const struct report *report, uint64_t weight)
+{
+	struct buf fields;
+
+	buf_init(&fields);
+	sink_journal_fields(report, &fields);
+	(void)sink_push(sink, fields.data, fields.len, weight, true);
+	buf_fini(&fields);
 }
 
 static int
 send_block(const struct iovec *block)
 {
-	struct iovec fields[JOURNAL_FIELDS_MAX];
+	struct iovec fields[ENTRY_FIELDS_MAX];
 	char *at = block->iov_base, *end = at + block->iov_len;
 	int n = 0, r;
 
-	while (at < end && n < JOURNAL_FIELDS_MAX) {
+	while (at < end && n < ENTRY_FIELDS_MAX) {
 		uint32_t size;
 
 		memcpy(&size, at, sizeof(size));

@@ -111,6 +111,23 @@ def lint_events():
             yield "%s: %s stands on one side only" % (page.name, name)
 
 
+def lint_journal():
+    """pyaudit-journal(7) has every field that the journal sink writes and no other, and the MESSAGE_IDs are the
+    same there, in the sink and in the catalog."""
+    sink, page = text(ROOT / "daemon/lib/sink_journal.c"), plain(text(ROOT / "docs/man/pyaudit-journal.7"))
+    written = set(re.findall(r'field_\w+\([^"\n]*"([A-Z_]+)"', sink))
+    described = set(re.findall(r"^\.B ([A-Z_]+)$", page, re.M))
+    for name in sorted(written ^ described):
+        yield "the field %s is %s, but not %s" % ((name, "written", "in pyaudit-journal(7)") if name in written
+                                                  else (name, "in pyaudit-journal(7)", "written"))
+    ids = {"sink_journal.c": set(re.findall(r'^#define MESSAGE_ID_\w+ "([0-9a-f]{32})"', sink, re.M)),
+           "pyaudit-journal(7)": set(re.findall(r"^\.B ([0-9a-f]{32})$", page, re.M)),
+           "the catalog": set(re.findall(r"^-- ([0-9a-f]{32})$", text(ROOT / "packaging/pyaudit.catalog"), re.M))}
+    for place, found in ids.items():
+        for missing in sorted(set().union(*ids.values()) - found):
+            yield "the MESSAGE_ID %s is not in %s" % (missing, place)
+
+
 def lint_symbols():
     """The agent exports nothing: it is a guest in other programs' name space."""
     found = list(BUILD.glob("lib*/**/libpyaudit-agent.so"))

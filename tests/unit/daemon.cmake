@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 set(PYAUDIT_UNIT_DAEMON buf json conf frame request recent process report sink drain)
+list(APPEND PYAUDIT_UNIT_DAEMON entry)
+if(PYAUDIT_SYSTEMD)
+	list(APPEND PYAUDIT_UNIT_DAEMON journal)
+endif()
