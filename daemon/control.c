@@ -9,8 +9,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "capture.h"
 #include "cleanup.h"
 #include "compile.h"
+#include "feed.h"
 #include "json.h"
 #include "request.h"
 #include "session.h"
@@ -30,6 +32,7 @@ struct client {
 	struct event *timeout;
 
 	struct expr *filter; /* or NULL */
+	struct feed *feed;   /* of a capture: blocks in the place of lines; or NULL */
 	bool is_replaying;   /* reading memory; live lines come by way of it */
 	uint64_t replay_at, since_ns;
 	uint64_t weight_seen; /* of memory, up to replay_at */
@@ -54,6 +57,7 @@ client_free(struct client *client)
 		event_free(client->timeout);
 	bufferevent_free(client->bev);
 	expr_free(client->filter);
+	feed_free(client->feed);
 	free(client);
 }
 
@@ -203,7 +207,10 @@ tell_missed(struct client *client)
 		return;
 	client->missed = 0;
 	buf_init(&line);
-	report_json(&report, &line);
+	if (client->feed != NULL)
+		capture_add_loss(&line, 0, report.cause, report.lost);
+	else
+		report_json(&report, &line);
 	send_buf(client, &line);
 	buf_fini(&line);
 }
@@ -221,7 +228,23 @@ wanted(const struct client *client, const struct report *report)
 {
 	struct asked asked = {.report = report};
 
+	/* What a capture says beside events is about the capture itself. */
+	if (client->feed != NULL && report->kind != REPORT_EVENT && report->kind != REPORT_ALERT)
+		return true;
 	return client->filter == NULL || filter_match(client->filter, get_field, &asked);
+}
+
+/* What this client is sent of a report: a line, or blocks. */
+static const struct buf *
+line_for(struct client *client, const struct report *report, const uint8_t *record,
+	 size_t record_size)
+{
+	struct server *server = client->server;
+
+	if (client->feed == NULL)
+		return server_line(server, report);
+	feed_report(client->feed, &server->policy, report, record, record_size);
+	return &client->feed->blocks;
 }
 
 void
@@ -235,7 +258,9 @@ control_publish(struct server *server, const struct report *report, uint64_t wei
 
 		if (!client->is_tail || client->is_replaying || !wanted(client, report))
 			continue;
-		line = server_line(server, report);
+		line = line_for(client, report, server->record, server->record_size);
+		if (line->len == 0 && !line->failed)
+			continue;
 		if (evbuffer_get_length(output_of(client)) + line->len >
 		    server->conf->client_buffer) {
 			client->missed += weight;
@@ -243,6 +268,8 @@ control_publish(struct server *server, const struct report *report, uint64_t wei
 		}
 		tell_missed(client);
 		send_buf(client, line);
+		if (client->feed != NULL)
+			feed_sent(client->feed);
 	}
 }
 
@@ -260,6 +287,8 @@ replay_entry(struct client *client, const struct recent_entry *entry, const uint
 	};
 	struct buf line;
 
+	if (entry->is_line && client->feed != NULL)
+		return; /* losses and ends of processes from before it began */
 	if (entry->is_line) {
 		if (wanted(client, &report) &&
 		    evbuffer_add(output_of(client), bytes, entry->size) < 0)
@@ -274,6 +303,11 @@ replay_entry(struct client *client, const struct recent_entry *entry, const uint
 	report.rules = policy_rules(&server->policy, server->decoded.generation);
 	if (!wanted(client, &report))
 		return;
+	if (client->feed != NULL) {
+		send_buf(client, line_for(client, &report, bytes, entry->size));
+		feed_sent(client->feed);
+		return;
+	}
 	buf_init(&line);
 	report_json(&report, &line);
 	send_buf(client, &line);
@@ -327,10 +361,22 @@ start_tail(struct client *client, struct request *request)
 		return;
 	}
 	diag_fini(&diag);
+	if (request->kind == REQUEST_CAPTURE) {
+		client->feed = feed_new();
+		if (client->feed == NULL) {
+			answer_error(client, "out of memory", NULL);
+			return;
+		}
+	}
 	json = begin_status(&line, true);
 	add_facts(server, &json);
 	json_object_end(&json);
 	answer(client, &line, false);
+	buf_reset(&line);
+	if (client->feed != NULL) {
+		capture_add_head(&line, clock_ns(CLOCK_REALTIME));
+		send_buf(client, &line);
+	}
 	buf_fini(&line);
 	client->is_tail = true;
 	server->n_tails++;
@@ -441,6 +487,7 @@ take_request(struct client *client, const char *line, size_t len)
 		answer_status(client);
 		break;
 	case REQUEST_TAIL:
+	case REQUEST_CAPTURE:
 		start_tail(client, &request);
 		break;
 	case REQUEST_RELOAD:

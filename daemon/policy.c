@@ -210,6 +210,7 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 	rules_free(policy->kept[policy->newest].rules);
 	policy->kept[policy->newest].generation = options.generation;
 	policy->kept[policy->newest].rules = TAKE_PTR(rules);
+	policy->kept[policy->newest].options = options;
 	policy->generation = options.generation;
 	if (policy->memfd >= 0)
 		(void)close(policy->memfd);
@@ -239,14 +240,33 @@ policy_judge(const struct policy *policy, const struct pyaudit_facts *facts,
 	(void)munmap(image, policy->size);
 }
 
-const struct rule_set *
-policy_rules(const struct policy *policy, uint64_t generation)
+/* Its place among those kept, or POLICY_KEPT. */
+static unsigned
+find_generation(const struct policy *policy, uint64_t generation)
 {
 	for (unsigned i = 0; i < POLICY_KEPT; i++) {
 		unsigned at = (policy->newest + POLICY_KEPT - i) % POLICY_KEPT;
 
 		if (policy->kept[at].generation == generation && generation != 0)
-			return policy->kept[at].rules;
+			return at;
 	}
-	return NULL;
+	return POLICY_KEPT;
+}
+
+const struct rule_set *
+policy_rules(const struct policy *policy, uint64_t generation)
+{
+	unsigned at = find_generation(policy, generation);
+
+	return at < POLICY_KEPT ? policy->kept[at].rules : NULL;
+}
+
+bool
+policy_options(const struct policy *policy, uint64_t generation, struct compile_options *ret)
+{
+	unsigned at = find_generation(policy, generation);
+
+	if (at < POLICY_KEPT)
+		*ret = policy->kept[at].options;
+	return at < POLICY_KEPT;
 }

@@ -7,6 +7,7 @@
 #ifndef DAEMON_POLICY_H
 #define DAEMON_POLICY_H
 
+#include "compile.h"
 #include "conf.h"
 #include "log.h"
 #include "rules.h"
@@ -19,6 +20,7 @@ struct policy {
 	struct {
 		uint64_t generation;
 		struct rule_set *rules;
+		struct compile_options options;
 	} kept[POLICY_KEPT];
 	unsigned newest;
 	uint64_t generation; /* microseconds of its making: grows over restarts; 0: none yet */
@@ -41,5 +43,8 @@ void policy_judge(const struct policy *policy, const struct pyaudit_facts *facts
 
 /* The rules of a generation, or NULL where it is not known. */
 const struct rule_set *policy_rules(const struct policy *policy, uint64_t generation);
+/* What it was compiled with. False where it is not known. */
+bool policy_options(const struct policy *policy, uint64_t generation,
+		    struct compile_options *ret);
 
 #endif

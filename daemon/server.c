@@ -112,6 +112,8 @@ server_report(struct server *server, struct report *report, const uint8_t *recor
 	server->seq += report->kind == REPORT_LOSS ? 1 + weight : 1;
 	report->seq = server->seq;
 	server->line_made = false;
+	server->record = record;
+	server->record_size = record_size;
 	count_report(server, report);
 
 	if (server->ndjson != NULL)

@@ -77,6 +77,9 @@ struct server {
 
 	struct buf line; /* JSON of the report being delivered */
 	bool line_made;
+	const uint8_t *record; /* it was decoded from, or NULL */
+	size_t record_size;
+	uint32_t n_processes; /* named so far, for captures */
 	struct pyaudit_decoded decoded; /* the record being delivered */
 	_Alignas(8) char scratch[PYAUDIT_SCRATCH_SIZE];
 };

@@ -619,6 +619,7 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 		refuse(session, "out of memory");
 		return false;
 	}
+	process_keep_hello(session->process, ++server->n_processes, frame->payload, frame->length);
 	replace_rings(session, &hello);
 	session->state = SESSION_READY;
 	server->n_attached++;

@@ -183,6 +183,29 @@ client_line(struct client *client, char **ret_line, size_t *ret_len, int timeout
 	}
 }
 
+int
+client_bytes(struct client *client, const uint8_t **ret_bytes, size_t *ret_len)
+{
+	int r = make_room(client);
+	ssize_t n = -1;
+
+	if (r == 0) {
+		n = recv(client->fd, client->buffer + client->end, READ_SIZE, 0);
+		r = n > 0 ? 1 : n == 0 ? 0 : errno == EINTR ? -EAGAIN : -errno;
+	}
+	if (n > 0)
+		client->end += (size_t)n;
+	*ret_bytes = (const uint8_t *)client->buffer + client->start;
+	*ret_len = client->end - client->start;
+	return r;
+}
+
+void
+client_use(struct client *client, size_t n)
+{
+	client->start += n;
+}
+
 static int
 send_all(struct client *client, const char *text, size_t len)
 {

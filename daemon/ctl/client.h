@@ -6,6 +6,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define CLIENT_LINE_MAX (64u << 20) /* status of a host with 100,000 processes */
 #define CLIENT_TIMEOUT_MS 10000     /* a daemon that takes longer to answer is stuck */
@@ -36,6 +37,12 @@ void client_close(struct client *client);
  * stream; -EAGAIN after @timeout_ms without one (0: does not wait, -1: waits); -EMSGSIZE for a line
  * beyond CLIENT_LINE_MAX; or another negative errno. */
 int client_line(struct client *client, char **ret_line, size_t *ret_len, int timeout_ms);
+
+/* For what is no lines: reads more of it without waiting, and gives out all that stands unread,
+ * valid until the next call. 1; 0 at the end of the stream; -EAGAIN: nothing more has come; or
+ * another negative errno. What was not used is given out again. */
+int client_bytes(struct client *client, const uint8_t **ret_bytes, size_t *ret_len);
+void client_use(struct client *client, size_t n);
 
 /* Sends @request as a line. */
 int client_send(struct client *client, const cJSON *request);

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "capture_stream.h"
 #include "cleanup.h"
 #include "client.h"
 #include "ctl.h"
@@ -55,6 +56,7 @@ static const char help[] =
 	"                      (default: " RECORD_DEFAULT ")\n"
 	"  --json PATH         write events as JSON lines to PATH; -: to standard output, in the\n"
 	"                      place of text on standard error\n"
+	"  --capture FILE      write what happens into FILE as well, for `pyauditctl replay`\n"
 	"  -q, --quiet         show neither events nor summary\n"
 	"\n"
 	"Examples:\n"
@@ -70,6 +72,7 @@ struct run {
 	struct monitor_options options;
 	const char **rules;
 	const char *json;
+	const char *capture_file; /* or NULL */
 	bool quiet;
 	char **command;
 
@@ -78,6 +81,7 @@ struct run {
 	struct writer writer;
 	bool writes_json;
 	FILE *json_out;       /* --json to what is no regular file */
+	struct capture_stream capture;
 	char *ndjson;         /* --json to a file: its absolute path */
 
 	pid_t *processes; /* seen to start, in order of their numbers */
@@ -250,13 +254,14 @@ check_rules(const struct monitor_options *options)
 static int
 parse_options(struct run *run, int argc, char **argv)
 {
-	enum { RULES = 256, NO_DEFAULT_RULES, OBSERVE, RECORD, JSON, QUIET, HELP };
+	enum { RULES = 256, NO_DEFAULT_RULES, OBSERVE, RECORD, JSON, CAPTURE, QUIET, HELP };
 	static const struct option options[] = {
 		{"rules", required_argument, NULL, RULES},
 		{"no-default-rules", no_argument, NULL, NO_DEFAULT_RULES},
 		{"observe", no_argument, NULL, OBSERVE},
 		{"record", required_argument, NULL, RECORD},
 		{"json", required_argument, NULL, JSON},
+		{"capture", required_argument, NULL, CAPTURE},
 		{"quiet", no_argument, NULL, QUIET},
 		{"help", no_argument, NULL, HELP},
 		{0},
@@ -285,6 +290,9 @@ parse_options(struct run *run, int argc, char **argv)
 			break;
 		case JSON:
 			run->json = optarg;
+			break;
+		case CAPTURE:
+			run->capture_file = optarg;
 			break;
 		case 'q':
 		case QUIET:
@@ -370,6 +378,16 @@ connect_events(struct run *run)
 	else if (!client_accepted(answer))
 		r = -EBADMSG;
 	return r < 0 ? CTL_RUN_MONITOR : CTL_OK;
+}
+
+static int
+start_capture(struct run *run)
+{
+	const struct capture_request request = {.dir = run->monitor.dir};
+
+	if (run->capture_file == NULL)
+		return CTL_OK;
+	return capture_stream_ask(&run->capture, &request) == CTL_OK ? CTL_OK : CTL_RUN_MONITOR;
 }
 
 /* The daemon's lines begin so: what is not needed is not parsed. */
@@ -628,12 +646,14 @@ watch_command(struct run *run)
 	while (!command_has_ended(run, &status)) {
 		struct pollfd fds[] = {{.fd = wake_pipe[0], .events = POLLIN},
 				       {.fd = run->monitor.log_fd, .events = POLLIN},
-				       {.fd = run->events.fd, .events = POLLIN}};
+				       {.fd = run->events.fd, .events = POLLIN},
+				       {.fd = run->capture.client.fd, .events = POLLIN}};
 
-		(void)poll(fds, 3, more ? 0 : -1);
+		(void)poll(fds, 4, more ? 0 : -1);
 		drain_wake_pipe();
 		look_at_monitor(run);
-		more = show_events(run);
+		more = capture_stream_take(&run->capture);
+		more = show_events(run) || more;
 	}
 	return status;
 }
@@ -677,18 +697,20 @@ stop_monitor(struct run *run, cJSON **ret_status)
 	if (cJSON_AddStringToObject(request, "request", "stop") == NULL ||
 	    client_open(&control, run->monitor.dir) != 0 || client_send(&control, request) != 0)
 		return false;
-	while (control.fd >= 0 || run->events.fd >= 0) {
+	while (control.fd >= 0 || run->events.fd >= 0 || run->capture.client.fd >= 0) {
 		struct pollfd fds[] = {{.fd = wake_pipe[0], .events = POLLIN},
 				       {.fd = run->monitor.log_fd, .events = POLLIN},
 				       {.fd = run->events.fd, .events = POLLIN},
-				       {.fd = control.fd, .events = POLLIN}};
+				       {.fd = control.fd, .events = POLLIN},
+				       {.fd = run->capture.client.fd, .events = POLLIN}};
 
 		wait_ms = patience_ms(begun_ms);
-		if (wait_ms == 0 || (poll(fds, 4, more ? 0 : wait_ms) == 0 && !more))
+		if (wait_ms == 0 || (poll(fds, 5, more ? 0 : wait_ms) == 0 && !more))
 			return false;
 		drain_wake_pipe();
 		monitor_read_log(&run->monitor);
-		more = show_events(run);
+		more = capture_stream_take(&run->capture);
+		more = show_events(run) || more;
 		if (fds[3].revents == 0)
 			continue;
 		r = client_answer(&control, 0, ret_status, NULL);
@@ -768,6 +790,8 @@ finish(struct run *run, bool summary)
 		look_at_monitor(run);
 	while (run->monitor_died && show_events(run))
 		; /* what it said before it died */
+	while (run->monitor_died && capture_stream_take(&run->capture))
+		;
 	if (run->monitor_died)
 		say_monitor_died(run);
 	else if (!stopped)
@@ -778,6 +802,7 @@ finish(struct run *run, bool summary)
 	else if (summary)
 		say_summary(run, status);
 	client_close(&run->events);
+	(void)capture_stream_close(&run->capture);
 	if (!stopped)
 		monitor_kill(&run->monitor);
 	monitor_end(&run->monitor);
@@ -791,9 +816,12 @@ run_monitored(struct run *run)
 	(void)clock_gettime(CLOCK_REALTIME, &run->last_line);
 	r = choose_writer(run) ? connect_events(run) : CTL_OK;
 	if (r == CTL_OK)
+		r = start_capture(run);
+	if (r == CTL_OK)
 		r = start_command(run);
 	if (r != CTL_OK) {
 		client_close(&run->events);
+		(void)capture_stream_close(&run->capture);
 		monitor_end(&run->monitor);
 		return r;
 	}
@@ -829,7 +857,8 @@ run_fini(struct run *run, int code)
 int
 cmd_run(int argc, char **argv)
 {
-	struct run run = {.events = CLIENT_INIT, .monitor = MONITOR_INIT};
+	struct run run = {
+		.events = CLIENT_INIT, .monitor = MONITOR_INIT, .capture = CAPTURE_STREAM_INIT};
 	int r = parse_options(&run, argc, argv);
 
 	if (r != CTL_OK || run.command == NULL)
@@ -839,6 +868,9 @@ cmd_run(int argc, char **argv)
 		return run_fini(&run, CTL_RUN_MONITOR);
 	}
 	r = open_json(&run);
+	if (r == CTL_OK && run.capture_file != NULL &&
+	    capture_stream_create(&run.capture, run.capture_file) != CTL_OK)
+		r = CTL_RUN_MONITOR;
 	if (r == CTL_OK && set_up_signals() != 0) {
 		ctl_error("cannot handle signals: %s", strerror(errno));
 		r = CTL_RUN_MONITOR;

@@ -18,7 +18,6 @@
 #include "ctl.h"
 #include "writer.h"
 
-#define TIME_SIZE sizeof("2026-11-22T14:00:00.000000000Z")
 #define RETRY_FIRST_MS 100
 #define RETRY_MOST_MS 2000
 #define LINES_PER_TURN 500
@@ -52,96 +51,10 @@ struct tail {
 	bool json;
 	bool no_reconnect;
 	bool help;
-	char since[TIME_SIZE]; /* "": only what comes */
+	char since[CTL_TIME_SIZE]; /* "": only what comes */
 	struct client client;
 	struct writer writer;
 };
-
-/* RFC 3339, UTC. */
-static void
-format_time(char ret[TIME_SIZE], const struct timespec *time)
-{
-	struct tm utc;
-
-	(void)gmtime_r(&time->tv_sec, &utc);
-	(void)strftime(ret, TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
-	(void)snprintf(ret + strlen(ret), TIME_SIZE - strlen(ret), ".%09ldZ", time->tv_nsec);
-}
-
-/* "5m" and the like, before now. */
-static bool
-parse_ago(const char *text, struct timespec *time)
-{
-	static const struct {
-		char unit;
-		long long seconds;
-	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
-	char *end;
-	long long n;
-	size_t i;
-
-	if (text[0] < '0' || text[0] > '9')
-		return false;
-	errno = 0;
-	n = strtoll(text, &end, 10);
-	for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if (end[0] != units[i].unit || end[1] != '\0' || errno != 0 ||
-		    n > time->tv_sec / units[i].seconds)
-			continue;
-		time->tv_sec -= n * units[i].seconds;
-		return true;
-	}
-	return false;
-}
-
-static bool
-parse_date(const char *text, struct timespec *time)
-{
-	static const char *const formats[] = {
-		"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M",
-		"%Y-%m-%d %H:%M",    "%Y-%m-%d",          "%H:%M:%S",
-		"%H:%M",
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
-		struct tm tm = {0};
-		const char *end;
-		long nanoseconds = 0;
-
-		if (formats[i][1] == 'H') /* today's */
-			(void)localtime_r(&time->tv_sec, &tm);
-		tm.tm_sec = tm.tm_min = tm.tm_hour = 0;
-		tm.tm_isdst = -1;
-		end = strptime(text, formats[i], &tm);
-		if (end != NULL && *end == '.') {
-			long digit = 100000000;
-
-			for (end++; *end >= '0' && *end <= '9'; end++, digit /= 10)
-				nanoseconds += (*end - '0') * digit;
-		}
-		if (end == NULL || (*end != '\0' && strcmp(end, "Z") != 0))
-			continue;
-		time->tv_sec = *end == 'Z' ? timegm(&tm) : mktime(&tm);
-		time->tv_nsec = nanoseconds;
-		return true;
-	}
-	return false;
-}
-
-static bool
-parse_since(char ret[TIME_SIZE], const char *text)
-{
-	struct timespec time;
-
-	(void)clock_gettime(CLOCK_REALTIME, &time);
-	if (!parse_ago(text, &time) && !parse_date(text, &time))
-		return false;
-	if (time.tv_sec < 0 || time.tv_sec > 253402300799) /* four digits of a year */
-		return false;
-	format_time(ret, &time);
-	return true;
-}
 
 static int
 parse_options(struct tail *tail, int argc, char **argv)
@@ -164,7 +77,7 @@ parse_options(struct tail *tail, int argc, char **argv)
 			tail->json = true;
 			break;
 		case SINCE:
-			if (!parse_since(tail->since, optarg))
+			if (!ctl_since(tail->since, optarg))
 				return ctl_usage_error("tail", "--since: '%s' is no time", optarg);
 			break;
 		case DIRECTORY:
@@ -257,7 +170,7 @@ reconnect(struct tail *tail)
 	int r;
 
 	(void)clock_gettime(CLOCK_REALTIME, &gone);
-	format_time(tail->since, &gone); /* no event from before it can come twice */
+	ctl_format_time(tail->since, &gone); /* no event from before it can come twice */
 	(void)fprintf(stderr, "pyauditctl: the daemon has gone; waiting for it to come back\n");
 	do {
 		struct pollfd out = {.fd = STDOUT_FILENO};

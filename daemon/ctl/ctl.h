@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /* Exit codes; pyauditctl(1) lists them. `run` ends with the command's own, or one of RUN. */
@@ -39,6 +40,8 @@ ctl_main_fn cmd_enable;
 ctl_main_fn cmd_disable;
 ctl_main_fn cmd_activate;
 ctl_main_fn cmd_deactivate;
+ctl_main_fn cmd_capture;
+ctl_main_fn cmd_replay;
 
 /* "pyauditctl COMMAND: text", and where to find help, on stderr. Returns CTL_USAGE. */
 __attribute__((format(printf, 2, 3))) int ctl_usage_error(const char *command, const char *format,
@@ -54,6 +57,19 @@ const char *ctl_daemon_path(void);       /* sbin/pyauditd */
 const char *ctl_agent_path(void);        /* lib/pyaudit/libpyaudit-agent.so, or $PYAUDIT_AGENT */
 const char *ctl_default_rules_dir(void); /* share/pyaudit/rules.d */
 const char *ctl_activate_dir(void);      /* share/pyaudit/activate */
+
+/* The rules that a daemon without settings of its own reads: the installed ones and the host's,
+ * those that are there. Writes at most CTL_DEFAULT_RULES_MAX paths; returns their number. */
+#define CTL_DEFAULT_RULES_MAX 2
+size_t ctl_default_rules(const char *paths[CTL_DEFAULT_RULES_MAX]);
+
+/* 500ms, 30s, 10m, 2h or 1d; at most a year. */
+bool ctl_duration(const char *text, uint64_t *ret_ms);
+/* What --since takes, as the daemon wants it: RFC 3339, UTC. False: it is no time. */
+#define CTL_TIME_SIZE sizeof("2026-11-22T14:00:00.000000000Z")
+bool ctl_since(char ret[CTL_TIME_SIZE], const char *text);
+struct timespec;
+void ctl_format_time(char ret[CTL_TIME_SIZE], const struct timespec *time);
 
 /* Escape sequences, or empty strings where @out should have none: not a terminal, TERM=dumb, or
  * NO_COLOR is set. */

@@ -26,6 +26,8 @@ static const struct ctl_command commands[] = {
 	{"disable", "take it out again", cmd_disable},
 	{"activate", "load the agent by a .pth file of an interpreter or virtual environment", cmd_activate},
 	{"deactivate", "remove that file again", cmd_deactivate},
+	{"capture", "write what the daemon sees into a file, to be judged again", cmd_capture},
+	{"replay", "judge a capture by other rules, or by the same again", cmd_replay},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

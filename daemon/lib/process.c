@@ -256,14 +256,10 @@ write_json(struct process *p)
 	json_str(&json, p->container);
 }
 
-struct process *
-process_new(const struct hello *hello, pid_t pid, uid_t uid, gid_t gid, const char *proc,
-	    const struct users *users)
+static struct process *
+begin(const struct hello *hello, pid_t pid, uid_t uid, gid_t gid)
 {
 	struct process *p = calloc(1, sizeof(*p));
-	unsigned long long ticks;
-	char text[64];
-	int ppid;
 
 	if (p == NULL)
 		return NULL;
@@ -276,6 +272,39 @@ process_new(const struct hello *hello, pid_t pid, uid_t uid, gid_t gid, const ch
 	p->start_ns = hello->start_ns;
 	p->route = hello->route;
 	p->reason = hello->reason;
+	return p;
+}
+
+/* The texts, from /proc or the agent's word, and what follows from them. */
+static struct process *
+complete(struct process *p, const struct hello *hello, const char *proc)
+{
+	p->exe = read_link(proc, p->pid, "exe", hello->exe);
+	p->cwd = read_link(proc, p->pid, "cwd", hello->cwd);
+	p->cgroup = read_cgroup(proc, p->pid, hello->cgroup);
+	p->python = hello->python[0] != 0 ? strdup(hello->python) : NULL;
+	p->venv = hello->venv[0] != 0 ? strdup(hello->venv) : NULL;
+	read_argv(p, proc, hello);
+	derive(p);
+	write_json(p);
+	if (p->json.failed) {
+		process_unref(p);
+		return NULL;
+	}
+	return p;
+}
+
+struct process *
+process_new(const struct hello *hello, pid_t pid, uid_t uid, gid_t gid, const char *proc,
+	    const struct users *users)
+{
+	struct process *p = begin(hello, pid, uid, gid);
+	unsigned long long ticks;
+	char text[64];
+	int ppid;
+
+	if (p == NULL)
+		return NULL;
 	p->from_proc = proc != NULL && read_stat(proc, pid, &ppid, &ticks);
 	if (!p->from_proc)
 		proc = NULL;
@@ -291,19 +320,32 @@ process_new(const struct hello *hello, pid_t pid, uid_t uid, gid_t gid, const ch
 	}
 	if (users_name(users, uid) != NULL)
 		p->user = strdup(users_name(users, uid));
-	p->exe = read_link(proc, pid, "exe", hello->exe);
-	p->cwd = read_link(proc, pid, "cwd", hello->cwd);
-	p->cgroup = read_cgroup(proc, pid, hello->cgroup);
-	p->python = hello->python[0] != 0 ? strdup(hello->python) : NULL;
-	p->venv = hello->venv[0] != 0 ? strdup(hello->venv) : NULL;
-	read_argv(p, proc, hello);
-	derive(p);
-	write_json(p);
-	if (p->json.failed) {
-		process_unref(p);
+	return complete(p, hello, proc);
+}
+
+struct process *
+process_known(const struct hello *hello, pid_t pid, uid_t uid, gid_t gid, int64_t loginuid,
+	      const char *user)
+{
+	struct process *p = begin(hello, pid, uid, gid);
+
+	if (p == NULL)
 		return NULL;
-	}
-	return p;
+	p->loginuid = loginuid;
+	if (user[0] != 0)
+		p->user = strdup(user);
+	return complete(p, hello, NULL);
+}
+
+void
+process_keep_hello(struct process *process, uint32_t key, const uint8_t *payload, size_t length)
+{
+	process->key = key;
+	process->hello = malloc(length);
+	if (process->hello == NULL)
+		return; /* captures do without this process */
+	memcpy(process->hello, payload, length);
+	process->n_hello = length;
 }
 
 struct process *
@@ -318,6 +360,7 @@ process_unref(struct process *p)
 {
 	if (p == NULL || --p->n_refs > 0)
 		return;
+	free(p->hello);
 	free(p->user);
 	free(p->exe);
 	free(p->cwd);

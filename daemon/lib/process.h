@@ -33,6 +33,9 @@ const char *users_name(const struct users *users, uid_t uid); /* NULL where unkn
 
 struct process {
 	unsigned n_refs;
+	uint32_t key;      /* names it in captures; 0: not given */
+	uint8_t *hello;    /* payload of the agent's HELLO: the facts that it judges by; or NULL */
+	size_t n_hello;
 	pid_t pid, ppid;
 	uid_t uid;
 	gid_t gid;
@@ -51,6 +54,12 @@ struct process {
 /* @proc is "/proc", or NULL to ask the hello alone. NULL without memory. */
 struct process *process_new(const struct hello *hello, pid_t pid, uid_t uid, gid_t gid,
 			    const char *proc, const struct users *users);
+/* From what is known already: of a capture. Empty texts are not known. */
+struct process *process_known(const struct hello *hello, pid_t pid, uid_t uid, gid_t gid,
+			      int64_t loginuid, const char *user);
+/* Gives it its name in captures, and a copy of the payload that @hello came from. */
+void process_keep_hello(struct process *process, uint32_t key, const uint8_t *payload,
+			size_t length);
 struct process *process_ref(struct process *process);
 void process_unref(struct process *process); /* NULL is fine */
 

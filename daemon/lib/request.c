@@ -14,6 +14,7 @@ static const struct {
 	bool filters; /* takes "filter" and "since" */
 } requests[] = {
 	{"status", REQUEST_STATUS, false}, {"tail", REQUEST_TAIL, true},
+	{"capture", REQUEST_CAPTURE, true},
 	{"reload", REQUEST_RELOAD, false}, {"drain", REQUEST_DRAIN, false},
 	{"stop", REQUEST_STOP, false},
 };

@@ -27,7 +27,7 @@ _pyauditctl_run()
 	local i=2
 	while ((i < COMP_CWORD)); do
 		case ${COMP_WORDS[i]} in
-		--rules | --record | --json) ((i += 2)) ;;
+		--rules | --record | --json | --capture) ((i += 2)) ;;
 		--) ((i++)); break ;;
 		-*) ((i++)) ;;
 		*) break ;;
@@ -48,7 +48,7 @@ _pyauditctl_run()
 		esac
 	elif [[ $cur == -* && $prev != -- ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "--rules --no-default-rules --observe --record
-			--json --quiet --help --" -- "$cur")
+			--json --capture --quiet --help --" -- "$cur")
 	else
 		mapfile -t COMPREPLY < <(compgen -c -- "$cur")
 	fi
@@ -61,7 +61,7 @@ _pyauditctl()
 	COMPREPLY=()
 
 	if ((COMP_CWORD == 1)); then
-		words="run tail status reload rules enable disable activate deactivate help --help --version"
+		words="run tail status reload rules capture replay enable disable activate deactivate help --help --version"
 	elif [[ ${COMP_WORDS[1]} == run ]]; then
 		_pyauditctl_run
 		return
@@ -73,7 +73,7 @@ _pyauditctl()
 		tail) words="--json --since --dir --no-reconnect --help" ;;
 		status) words="--json --dir --help" ;;
 		reload) words="--dir --help" ;;
-		help) words="run tail status reload rules enable disable activate deactivate" ;;
+		help) words="run tail status reload rules capture replay enable disable activate deactivate" ;;
 		enable | disable)
 			case $prev in
 			--mode) words="observe enforce" ;;
@@ -96,6 +96,15 @@ _pyauditctl()
 				_pyauditctl_files -f
 				return
 			fi
+			;;
+		capture | replay)
+			if [[ $cur != -* ]]; then
+				_pyauditctl_files -f
+				return
+			fi
+			words="--filter --since --for --dir --quiet --help"
+			[[ ${COMP_WORDS[1]} == replay ]] &&
+				words="--rules --no-default-rules --observe --all --check --json --help"
 			;;
 		rules)
 			if ((COMP_CWORD == 2)); then

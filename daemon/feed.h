@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon's side of a capture: reports as blocks of a capture file, with the policies and
+ * processes they need before them, each told once.
+ */
+#ifndef DAEMON_FEED_H
+#define DAEMON_FEED_H
+
+#include "policy.h"
+#include "report.h"
+
+struct feed {
+	uint64_t told[POLICY_KEPT]; /* generations */
+	unsigned n_told;	    /* ever */
+	uint8_t *processes;	    /* bitmap, by key */
+	size_t processes_size;
+	struct buf blocks;	    /* of the report at hand */
+	uint32_t new_key;	    /* told by them; 0: none */
+	uint64_t new_generation;
+};
+
+struct feed *feed_new(void);
+void feed_free(struct feed *feed); /* NULL is fine */
+
+/* Makes `blocks` of a report; they are empty where captures say nothing of it. */
+void feed_report(struct feed *feed, const struct policy *policy, const struct report *report,
+		 const uint8_t *record, size_t record_size);
+/* They were sent: what they told need not be told again. */
+void feed_sent(struct feed *feed);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay.h"
+
+#include <errno.h>
+#include <string.h>
+
+void
+replay_init(struct replay *replay, const struct rule_set *rules, struct diag *diag)
+{
+	memset(replay, 0, sizeof(*replay));
+	replay->rules = rules;
+	replay->diag = diag;
+}
+
+void
+replay_fini(struct replay *replay)
+{
+	for (unsigned i = 0; i < replay->n_images; i++)
+		image_fini(&replay->images[i].image);
+	replay->n_images = 0;
+}
+
+static bool
+same_options(const struct compile_options *a, const struct compile_options *b)
+{
+	return a->observe == b->observe && a->record == b->record &&
+	       a->record_all == b->record_all;
+}
+
+/* The image of the rules with the settings that were in force. */
+static int
+image_for(struct replay *replay, const struct capture_policy *policy, const void **ret)
+{
+	struct compile_options options = {0};
+	struct image image = {0};
+	unsigned at;
+	int r;
+
+	if (policy != NULL)
+		options = policy->options;
+	options.generation = 1;
+	options.observe |= replay->observe;
+	for (unsigned i = 0; i < replay->n_images; i++)
+		if (same_options(&replay->images[i].options, &options)) {
+			*ret = replay->images[i].image.bytes;
+			return 0;
+		}
+	r = compile_rules(&image, replay->rules, &options, replay->diag);
+	if (r != 0)
+		return r;
+	at = replay->n_made++ % REPLAY_IMAGES_MAX;
+	if (at < replay->n_images)
+		image_fini(&replay->images[at].image);
+	else
+		replay->n_images++;
+	replay->images[at].options = options;
+	replay->images[at].image = image;
+	replay->bound_image = NULL;
+	*ret = image.bytes;
+	return 0;
+}
+
+/* The daemon's own findings are alerts whatever the rules say. */
+static bool
+is_finding(const struct pyaudit_event *event)
+{
+	return event->id == PYAUDIT_EV_HOOK_REMOVED || event->id == PYAUDIT_EV_HOOK_REFUSED;
+}
+
+int
+replay_judge(struct replay *replay, const struct capture_event *captured,
+	     struct pyaudit_verdict *ret)
+{
+	struct pyaudit_event *event = &captured->decoded->event;
+	char name[PYAUDIT_RECORD_MAX + 1];
+	const struct pyaudit_slot *slot;
+	const void *image;
+	int r = image_for(replay, captured->policy, &image);
+
+	if (r != 0)
+		return r;
+	memcpy(name, event->name, event->name_len);
+	name[event->name_len] = '\0';
+	slot = pyaudit_image_slot(image, name);
+	*ret = (struct pyaudit_verdict){0};
+	if ((slot->flags & PYAUDIT_SLOT_JUDGE) != 0) {
+		if (replay->bound_image != image || replay->bound_facts != captured->facts ||
+		    replay->bound_process != captured->process_number) {
+			pyaudit_image_bind(image, captured->facts, &replay->bits);
+			replay->bound_image = image;
+			replay->bound_facts = captured->facts;
+			replay->bound_process = captured->process_number;
+		}
+		event->scratch_len = 0;
+		pyaudit_judge(image, slot, &replay->bits, event, ret);
+	} else if ((slot->flags & PYAUDIT_SLOT_RECORD) != 0) {
+		ret->action = PYAUDIT_ACTION_RECORD;
+	}
+	if (is_finding(event) && ret->action < PYAUDIT_ACTION_ALERT)
+		ret->action = PYAUDIT_ACTION_ALERT;
+	return 0;
+}
+
+bool
+replay_same(const struct replay *replay, const struct capture_event *event,
+	    const struct pyaudit_verdict *verdict)
+{
+	const struct pyaudit_decoded *d = event->decoded;
+	bool observed = (d->flags & PYAUDIT_REC_OBSERVED) != 0;
+
+	if (d->action != verdict->action || observed != (verdict->observed != 0) ||
+	    d->n_hits != verdict->n_hits)
+		return false;
+	for (unsigned i = 0; i < d->n_hits; i++)
+		if (event->policy == NULL || d->hits[i] >= event->policy->n_ids ||
+		    strcmp(event->policy->ids[d->hits[i]],
+			   replay->rules->rules[verdict->hits[i]].id) != 0)
+			return false;
+	return true;
+}
+
+void
+replay_apply(const struct capture_event *event, const struct pyaudit_verdict *verdict)
+{
+	struct pyaudit_decoded *d = event->decoded;
+
+	d->action = verdict->action;
+	d->flags &= (uint16_t)~PYAUDIT_REC_OBSERVED;
+	if (verdict->observed)
+		d->flags |= PYAUDIT_REC_OBSERVED;
+	d->n_hits = verdict->n_hits;
+	memcpy(d->hits, verdict->hits, sizeof(d->hits));
+}

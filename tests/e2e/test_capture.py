@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Captures: what was judged live is judged the same from the file, byte for byte."""
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+
+from conftest import CTL, PATIENCE, clean_env, hear, of_kind, rule, say, wait_for, write_rules
+
+# Acts of many kinds, some refused, in a program and a forked child.
+TRAFFIC = r"""
+import json, os, socket, subprocess, sys, threading
+def refused(act):
+    try:
+        act()
+    except OSError:
+        pass
+for name in ("/etc/passwd", "/etc/hostname", b"/etc/hosts"):
+    open(name).close()
+refused(lambda: os.system("id; echo \u00e9"))
+subprocess.run(["/bin/true", "a" * 5000])
+refused(lambda: subprocess.run(["/bin/sh", "-c", "true"]))
+s = socket.socket()
+refused(lambda: s.connect(("127.0.0.1", 9)))
+try:
+    s.connect(("127.0.0.1", 1))
+except OSError:
+    pass
+sys.audit("shop.order", 7, None, 2.5, ["a", ("b",)], 1 << 80)
+eval(compile("1 + 1", "<text>", "eval"))
+thread = threading.Thread(target=lambda: refused(lambda: os.system("thread")))
+thread.start(); thread.join()
+if os.fork() == 0:
+    refused(lambda: os.system("child"))
+    os._exit(0)
+os.wait()
+"""
+
+RULES = [
+    rule("no-shell", "@exec", ["exec.shell", "not caller.function = 'allowed'"], severity="critical",
+         message="{exec.cmdline} by {stack.function} of {proc.script}"),
+    rule("no-discard", "socket.connect", "net.port = 9", action="block", mode="observe"),
+    rule("etc", "open", "file.path under '/etc'", action="alert"),
+    rule("not-hosts", "open", "file.name = 'hosts'", action="allow", over=["etc"]),
+    rule("orders", "custom:shop.order", action="record"),
+    rule("code", "compile", "code.filename startswith '<'", action="record"),
+]
+CLASSES = ["--record", "exec,network,code"]
+
+
+def replay(*arguments, code=0):
+    done = subprocess.run([str(CTL), "replay"] + [str(a) for a in arguments], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60 * PATIENCE, env=clean_env())
+    assert done.returncode == code, done
+    return done.stdout.decode(), done.stderr.decode()
+
+
+def as_told(text):
+    """Event lines without their number, which counts processes and losses too in a live run."""
+    lines = [json.loads(line) for line in text.splitlines()]
+    lines = [line for line in lines if line["kind"] in ("event", "alert")]
+    for line in lines:
+        del line["seq"]
+    return [json.dumps(line) for line in lines]
+
+
+def test_the_same_rules_say_the_same_byte_for_byte(ctl_run, python_few, tmp_path):
+    file, rules = tmp_path / "c.capture", write_rules(tmp_path / "same.json", *RULES)
+    done = ctl_run([python_few, "-I", "-c", TRAFFIC], *RULES, options=CLASSES + ["--capture", str(file)])
+    assert done.returncode == 0, done
+    assert {"no-shell", "no-discard", "etc"} <= {e["rule"] for e in done.kind("alert")}, done
+    live = as_told((tmp_path / "events1.ndjson").read_text())
+    assert len(live) > 10
+    again, _ = replay("--no-default-rules", "--rules", rules, "--json", "--check", file)
+    assert sorted(as_told(again)) == sorted(live)
+    assert stat.S_IMODE(os.stat(str(file)).st_mode) == 0o600
+
+
+def test_other_rules_say_what_they_would_have(ctl_run, python_few, tmp_path):
+    file = tmp_path / "c.capture"
+    ctl_run([python_few, "-I", "-c", TRAFFIC], *RULES, options=CLASSES + ["--capture", str(file)])
+    other = write_rules(tmp_path / "other.json", rule("no-true", "@exec", "exec.name = 'true'"),
+                        rule("orders", "custom:shop.order", "arg[0] = 7", action="alert"))
+    lines = [json.loads(line) for line in
+             replay("--no-default-rules", "--rules", other, "--json", file)[0].splitlines()]
+    assert {(e["rule"], e["action"]) for e in of_kind(lines, "alert")} == \
+        {("no-true", "block"), ("orders", "alert")}
+    # What was recorded by the class alone stays recorded; what only a rule asked for is gone.
+    assert not [e for e in lines if e["event"] == "open"]
+    assert [e for e in lines if e["event"] == "socket.connect" and e["action"] == "record"]
+    shown, said = replay("--no-default-rules", "--rules", other, file)
+    assert "it was block by no-shell; now it is record" in shown
+    assert "0 verdicts differ" not in said
+    replay("--no-default-rules", "--rules", other, "--check", file, code=1)
+    replay("--no-default-rules", "--rules", tmp_path / "not-there.json", file, code=2)
+
+
+def test_a_file_that_is_no_capture_is_refused(tmp_path):
+    file = tmp_path / "x.capture"
+    file.write_bytes(b"PYAUDCAP\x01\x00\x00\x00" + bytes(12) + b"\xff\xff\xff\xff\x03\x00\x00\x00")
+    assert "x.capture: at byte 24: a block of 4294967295 bytes" in replay(file, code=1)[1]
+    assert "cannot read" in replay(tmp_path / "none", code=1)[1]
+
+
+def test_a_running_daemon_is_captured(daemon, python_few, tmp_path):
+    one = daemon(*RULES)
+    file = tmp_path / "c.capture"
+    file.write_text("what was there before")
+    file.chmod(0o644)
+    program = one.spawn([python_few, "-I", "-c",
+                         "import sys, os\nprint('ready', flush=True)\nfor line in sys.stdin:\n"
+                         "    sys.audit('shop.order', line.strip()); print('done', flush=True)"])
+    hear(program, "ready")
+    capture = subprocess.Popen([str(CTL), "capture", "--filter", "event = 'shop.order'", str(file)],
+                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=clean_env(PYAUDIT_DIR=one.dir))
+    wait_for(lambda: one.status()["clients"] == 1, "the capture to begin")
+    for word in ("before", "after"):
+        say(program, word)
+        hear(program, "done")
+        one.drain()
+        # A reload between two events: a second policy in the same file.
+        write_rules(one.rules_file, rule("orders-too", "custom:shop.order", action="alert"))
+        assert one.request("reload")["ok"]
+    wait_for(lambda: file.stat().st_size > 800, "the events to be written")
+    capture.send_signal(signal.SIGINT)
+    said = capture.communicate(timeout=20 * PATIENCE)[1].decode()
+    assert capture.returncode == 0 and "2 events captured, 0 lost" in said, said
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    shown, _ = replay("--no-default-rules", "--all", file)
+    assert "it was record by orders; now it is none" in shown
+    assert "it was alert by orders-too; now it is none" in shown
+
+
+def test_for_and_since_bound_a_capture(daemon, python_few, tmp_path):
+    one = daemon(*RULES)
+    one.run([python_few, "-I", "-c", "import sys; sys.audit('shop.order', 1)"])
+    one.drain()
+    begun = time.monotonic()
+    subprocess.run([str(CTL), "capture", "--for", "200ms", "--since", "5m", "--quiet",
+                    "--filter", "event = 'shop.order'", str(tmp_path / "c")],
+                   check=True, timeout=30 * PATIENCE, env=clean_env(PYAUDIT_DIR=one.dir))
+    assert 0.15 < time.monotonic() - begun
+    rules = write_rules(tmp_path / "same.json", *RULES)
+    said = replay("--no-default-rules", "--rules", rules, "--check", tmp_path / "c")[1]
+    assert "1 events, 0 alerts" in said
+    done = subprocess.run([str(CTL), "capture", "--filter", "no such", str(tmp_path / "d")],
+                          stderr=subprocess.PIPE, timeout=30 * PATIENCE, env=clean_env(PYAUDIT_DIR=one.dir))
+    assert done.returncode == 2 and not (tmp_path / "d").exists()
+
+
+def test_a_daemon_that_goes_leaves_a_whole_file(daemon, python_few, tmp_path):
+    one = daemon(*RULES)
+    file = tmp_path / "c.capture"
+    capture = subprocess.Popen([str(CTL), "capture", str(file)], stdin=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, env=clean_env(PYAUDIT_DIR=one.dir))
+    wait_for(lambda: one.status()["clients"] == 1, "the capture to begin")
+    one.run([python_few, "-I", "-c", "import sys; sys.audit('shop.order', 1)"])
+    one.request("stop")
+    said = capture.communicate(timeout=20 * PATIENCE)[1].decode()
+    assert capture.returncode == 1 and "the daemon has gone" in said
+    assert "no end" not in replay(file)[1]
