@@ -181,6 +181,19 @@ fetch_origin(struct pyaudit_event *event, unsigned n_wanted)
 	origin_walk(event, &raised->text, n_wanted);
 }
 
+/* Whether it still drains, at most once in @every_ns. */
+static void
+look_for_daemon(uint64_t time_ns, uint64_t every_ns)
+{
+	/* Unsigned: a wall clock that was set back looks like a long time, too. */
+	uint64_t unseen_ns = time_ns - atomic_load_explicit(&agent.last_look_ns, memory_order_relaxed);
+
+	if (UNLIKELY(unseen_ns > every_ns) && !atomic_flag_test_and_set(&agent_life->busy)) {
+		link_look(time_ns);
+		atomic_flag_clear(&agent_life->busy);
+	}
+}
+
 static void
 deliver(const struct policy *policy, struct pyaudit_event *event,
 	const struct pyaudit_verdict *verdict, uint32_t pid, uint32_t tid,
@@ -188,7 +201,7 @@ deliver(const struct policy *policy, struct pyaudit_event *event,
 {
 	bool urgent = verdict->action >= PYAUDIT_ACTION_ALERT;
 	bool half_full = false, wake = false;
-	uint64_t time_ns = now_ns(), unseen_ns;
+	uint64_t time_ns = now_ns();
 	size_t size;
 
 	for (unsigned i = 0; i < event->n_args; i++)
@@ -212,13 +225,7 @@ deliver(const struct policy *policy, struct pyaudit_event *event,
 		link_wake();
 		atomic_flag_clear(&agent_life->busy);
 	}
-	/* Unsigned: a wall clock that was set back looks like a long time, too. */
-	unseen_ns = time_ns - atomic_load_explicit(&agent.last_look_ns, memory_order_relaxed);
-	if (UNLIKELY(unseen_ns > (half_full ? LOOK_FULL_NS : LOOK_NS)) &&
-	    !atomic_flag_test_and_set(&agent_life->busy)) {
-		link_look(time_ns);
-		atomic_flag_clear(&agent_life->busy);
-	}
+	look_for_daemon(time_ns, half_full ? LOOK_FULL_NS : LOOK_NS);
 }
 
 /* What `kill` means, once the record stands in the ring: no handler runs and nothing is written. */
@@ -236,8 +243,11 @@ end_process(uint32_t pid)
 static bool
 is_paused(void)
 {
-	return agent.ring != NULL &&
-	       UNLIKELY(atomic_load_explicit(&agent.ring->paused, memory_order_relaxed) != 0);
+	uint32_t paused = 0;
+
+	if (agent.ring != NULL)
+		paused = atomic_load_explicit(&agent.ring->paused, memory_order_relaxed);
+	return UNLIKELY(paused != 0) && (paused == PYAUDIT_PAUSED || coarse_ms() / 1000 < paused);
 }
 
 static void
@@ -326,8 +336,11 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 		.scratch_size = sizeof(room.scratch),
 	};
 	decide(policy, slot, &event, &verdict);
-	if (is_paused())
+	if (is_paused()) {
+		/* A daemon that came anew may know of no pause, and has yet to hear of this ring. */
+		look_for_daemon(now_ns(), LOOK_NS);
 		return -1;
+	}
 	if (UNLIKELY(starts_program(id)) && verdict.action < PYAUDIT_ACTION_BLOCK) {
 		thread.announced_action = verdict.action;
 		thread.announced_ms = coarse_ms();

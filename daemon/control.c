@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "capture.h"
@@ -150,6 +151,8 @@ add_facts(struct server *server, struct json *json)
 	json_uint(json, rules->n_rules);
 	json_key(json, "observe");
 	json_bool(json, server->conf->observe);
+	json_key(json, "paused");
+	pause_json(server, json);
 	json_key(json, "agents");
 	json_uint(json, server->n_attached);
 	json_key(json, "events");
@@ -472,6 +475,23 @@ reload(struct client *client)
 	diag_fini(&diag);
 }
 
+/* Who is at the other end, for the record. */
+static void
+pause_or_resume(struct client *client, const struct request *request)
+{
+	struct ucred peer = {.pid = 0, .uid = (uid_t)-1};
+	socklen_t len = sizeof(peer);
+
+	(void)getsockopt(bufferevent_getfd(client->bev), SOL_SOCKET, SO_PEERCRED, &peer, &len);
+	if (request->kind == REQUEST_PAUSE)
+		pause_begin(client->server, request->for_s, peer.uid, peer.pid);
+	else if (!pause_resume(client->server, peer.uid, peer.pid)) {
+		answer_error(client, "there is no pause", NULL);
+		return;
+	}
+	answer_status(client);
+}
+
 static void
 take_request(struct client *client, const char *line, size_t len)
 {
@@ -492,6 +512,10 @@ take_request(struct client *client, const char *line, size_t len)
 		break;
 	case REQUEST_RELOAD:
 		reload(client);
+		break;
+	case REQUEST_PAUSE:
+	case REQUEST_RESUME:
+		pause_or_resume(client, &request);
 		break;
 	case REQUEST_STOP:
 		client->stops = true;

@@ -647,6 +647,8 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 	if (r == 0)
 		r = make_events(server, options);
 	if (r == 0)
+		r = pause_init(server);
+	if (r == 0)
 		r = listen_at(server, PYAUDIT_CONTROL_SOCKET, SOCK_STREAM, 0660,
 			      &server->control_path, &server->control_accept, on_client);
 	if (r == 0)
@@ -702,7 +704,7 @@ end_sink(struct server *server, struct sink *sink)
 static void
 remove_private_dir(const char *dir)
 {
-	static const char *const names[] = {PYAUDIT_POLICY_FILE, SERVER_LOCK_FILE};
+	static const char *const names[] = {PYAUDIT_POLICY_FILE, SERVER_LOCK_FILE, PAUSE_FILE};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		CLEANUP(freep) char *path = NULL;
@@ -742,6 +744,7 @@ server_fini(struct server *server)
 	users_fini(&server->users);
 	policy_fini(&server->policy);
 	buf_fini(&server->line);
+	pause_fini(server);
 	free_event(server->drain_timer);
 	free_event(server->sweep_timer);
 	free_event(server->knock_timer);

@@ -11,6 +11,7 @@
 
 #include "conf.h"
 #include "log.h"
+#include "pause.h"
 #include "policy.h"
 #include "process.h"
 #include "recent.h"
@@ -60,6 +61,7 @@ struct server {
 	bool parent_gone;
 
 	struct policy policy;
+	struct pause pause;
 	struct users users;
 
 	struct session_list sessions;

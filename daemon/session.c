@@ -587,6 +587,7 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 			session->socket_event = NULL;
 			session_free(session);
 			other->offered = 0;
+			pause_apply(server, other);
 			if (other->state == SESSION_OLD) {
 				other->state = SESSION_READY;
 				server->n_attached++;
@@ -621,6 +622,7 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 	}
 	process_keep_hello(session->process, ++server->n_processes, frame->payload, frame->length);
 	replace_rings(session, &hello);
+	pause_apply(server, session);
 	session->state = SESSION_READY;
 	server->n_attached++;
 	offer_policy(session);

@@ -170,6 +170,22 @@ print_hooks(const cJSON *status, const struct ctl_palette *palette)
 }
 
 static void
+print_pause(const cJSON *pause, const struct ctl_palette *palette)
+{
+	char until[32];
+
+	if (!cJSON_IsObject(pause))
+		return;
+	(void)printf("%sPAUSED     by user %.0f, ", palette->red, get_number(pause, "uid"));
+	text_clock(until, sizeof(until), get_string(pause, "until"));
+	if (get_string(pause, "until")[0] != '\0')
+		(void)printf("until %s", until);
+	else
+		(void)printf("until it is resumed");
+	(void)printf(": nothing is refused or recorded%s\n", palette->reset);
+}
+
+static void
 print_daemon(const cJSON *status)
 {
 	const struct ctl_palette *palette = ctl_palette(stdout);
@@ -190,6 +206,7 @@ print_daemon(const cJSON *status)
 	cJSON_ArrayForEach(file, files)
 		if (cJSON_IsString(file))
 			text_print(stdout, "           ", file->valuestring);
+	print_pause(get(status, "paused"), palette);
 	(void)printf("processes  %.0f\n", get_number(status, "agents"));
 	print_hooks(status, palette);
 	(void)printf("events     %.0f, %.0f alerts, %s%.0f denied%s, %s%.0f lost%s\n",

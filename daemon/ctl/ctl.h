@@ -36,6 +36,8 @@ ctl_main_fn cmd_tail;
 ctl_main_fn cmd_status;
 ctl_main_fn cmd_reload;
 ctl_main_fn cmd_rules;
+ctl_main_fn cmd_pause;
+ctl_main_fn cmd_resume;
 ctl_main_fn cmd_enable;
 ctl_main_fn cmd_disable;
 ctl_main_fn cmd_activate;

@@ -22,6 +22,8 @@ static const struct ctl_command commands[] = {
 	{"status", "show the daemon's state and the processes it watches", cmd_status},
 	{"reload", "make the daemon read its rules again", cmd_reload},
 	{"rules", "check, test and list rules", cmd_rules},
+	{"pause", "let everything pass, unrecorded, in every watched process", cmd_pause},
+	{"resume", "end a pause", cmd_resume},
 	{"enable", "put the agent into systemd units, or into every program of the host", cmd_enable},
 	{"disable", "take it out again", cmd_disable},
 	{"activate", "load the agent by a .pth file of an interpreter or virtual environment", cmd_activate},

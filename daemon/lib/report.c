@@ -92,6 +92,9 @@ report_severity(const struct report *report)
 		return is_finding(&report->decoded->event) ? PYAUDIT_SEV_ERROR : PYAUDIT_SEV_WARNING;
 	case REPORT_EVENT:
 		return rule != NULL ? rule->severity : PYAUDIT_SEV_INFO;
+	case REPORT_STATUS:
+		return strcmp(report->event, "daemon.pause") == 0 ? PYAUDIT_SEV_WARNING
+								  : PYAUDIT_SEV_INFO;
 	default:
 		return PYAUDIT_SEV_INFO;
 	}

@@ -15,6 +15,7 @@ static const struct {
 } requests[] = {
 	{"status", REQUEST_STATUS, false}, {"tail", REQUEST_TAIL, true},
 	{"capture", REQUEST_CAPTURE, true},
+	{"pause", REQUEST_PAUSE, false}, {"resume", REQUEST_RESUME, false},
 	{"reload", REQUEST_RELOAD, false}, {"drain", REQUEST_DRAIN, false},
 	{"stop", REQUEST_STOP, false},
 };
@@ -58,10 +59,25 @@ time_parse(uint64_t *ret_ns, const char *text)
 }
 
 static int
+take_span(struct request *request, const cJSON *item, char *error)
+{
+	if (cJSON_IsNumber(item) && item->valuedouble >= 1 &&
+	    item->valuedouble <= REQUEST_PAUSE_MAX && item->valuedouble == item->valueint) {
+		request->for_s = (unsigned)item->valueint;
+		return 0;
+	}
+	(void)snprintf(error, REQUEST_ERROR_MAX, "'for_s' must be a number of seconds from 1 to %u",
+		       REQUEST_PAUSE_MAX);
+	return -EINVAL;
+}
+
+static int
 take_member(struct request *request, const cJSON *item, bool filters, char *error)
 {
 	if (strcmp(item->string, "request") == 0)
 		return 0;
+	if (request->kind == REQUEST_PAUSE && strcmp(item->string, "for_s") == 0)
+		return take_span(request, item, error);
 	if (!filters ||
 	    (strcmp(item->string, "filter") != 0 && strcmp(item->string, "since") != 0)) {
 		(void)snprintf(error, REQUEST_ERROR_MAX, "unknown field '%.64s'", item->string);

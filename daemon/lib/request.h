@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define REQUEST_MAX 65536 /* bytes of a line */
+#define REQUEST_PAUSE_MAX (30u * 86400) /* seconds of a pause that ends by itself */
 #define REQUEST_ERROR_MAX 256
 
 enum request_kind {
@@ -17,6 +18,8 @@ enum request_kind {
 	REQUEST_TAIL,
 	REQUEST_CAPTURE,
 	REQUEST_RELOAD,
+	REQUEST_PAUSE,
+	REQUEST_RESUME,
 	REQUEST_DRAIN,
 	REQUEST_STOP,
 };
@@ -24,6 +27,7 @@ enum request_kind {
 struct request {
 	enum request_kind kind;
 	char *filter;      /* or NULL */
+	unsigned for_s;    /* of pause; 0: until it is resumed */
 	bool has_since;
 	uint64_t since_ns; /* CLOCK_REALTIME */
 };

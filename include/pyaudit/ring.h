@@ -81,6 +81,10 @@ enum pyaudit_lane {
 #define PYAUDIT_CLAIM_TID_MASK 0x3fffffu /* pid_max is at most 2^22: proc_sys_kernel(5) */
 #define PYAUDIT_CLAIM_LAP_SHIFT 48
 
+/* `paused`: ...always, or until this second of CLOCK_MONOTONIC, so that a pause ends in time also
+ * where no daemon is left to end it. */
+#define PYAUDIT_PAUSED 1u
+
 enum pyaudit_hook_state {
 	PYAUDIT_HOOK_NONE,    /* no interpreter at present, or an older agent */
 	PYAUDIT_HOOK_LISTED,  /* in the interpreter's list of hooks */
@@ -101,7 +105,7 @@ struct pyaudit_ring {
 	_Atomic uint64_t generation; /* newest policy: differs from the agent's, it reads its socket */
 	_Atomic uint64_t beat_ns;    /* CLOCK_MONOTONIC of the last drain; 0: never attached */
 	_Atomic uint32_t asleep;     /* 1: send WAKE after the next record; the agent swaps it to 0 */
-	_Atomic uint32_t paused;     /* 1: the agent lets every event pass, unrecorded */
+	_Atomic uint32_t paused;     /* not 0: the agent lets every event pass, unrecorded... */
 	_Atomic uint64_t n_told[PYAUDIT_N_LANES]; /* of n_lost, reported: for the next daemon */
 	uint8_t reserved1[8];
 

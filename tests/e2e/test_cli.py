@@ -978,9 +978,9 @@ def test_mistakes_in_real_rules(tmp_path):
 # Completion
 
 @pytest.mark.parametrize("words, expected", [
-    ("r", "reload rules run"), ("run --re", "--record"), ("run --record exec,fi", "exec,file"), ("run --rules con", "conftest.py"),
+    ("r", "reload resume rules run"), ("run --re", "--record"), ("run --record exec,fi", "exec,file"), ("run --rules con", "conftest.py"),
     ("run --quiet -- dirnam", "dirname"), ("run --json x conftest.py test_cl", "test_cli.py"), ("tail --si", "--since"),
-    ("rules ch", "check"), ("rules check --j", "--json"), ("status --dir ", None), ("help re", "reload"),
+    ("rules ch", "check"), ("rules check --j", "--json"), ("status --dir ", None), ("help re", "reload resume"),
     ("ena", "enable"), ("enable --mo", "--mode"), ("enable --mode o", "observe"), ("disable --a", "--all"), ("activate --d", "--dry-run"),
 ])
 def test_completion_for_bash(words, expected):
