@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a judged event costs, by the number of rules: `open` of a 40-byte path that no rule matches.
- * Two kinds of rule sets: plain ones (equality, sets, beginnings, directories) and mixed ones
- * (ends, texts within, globs and regular expressions as well). Prints nanoseconds; judges nothing.
+ * What a judged event costs in the evaluator, by the rules there are: `open` of a 40-byte path that
+ * none of them matches. bench_judge FILE... prints a row for each rule file (mixed.py makes them);
+ * "to first" is against the first file of the same kind, which is its name up to the last '-'.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -28,62 +28,23 @@ now_ns(void)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* The condition of rule @i. */
-static void
-condition(char *out, size_t size, unsigned i, bool mixed)
-{
-	unsigned kind = i % (mixed ? 8 : 4);
-
-	switch (kind) {
-	case 0:
-		(void)snprintf(out, size, "file.path = '/srv/app%u/config.json'", i);
-		break;
-	case 1:
-		(void)snprintf(out, size,
-			       "file.path in ['/etc/secret%u', '/var/lib/s%u', '/usr/lib/x%u']", i,
-			       i, i);
-		break;
-	case 2:
-		(void)snprintf(out, size, "file.path startswith '/usr/share/tool%u/'", i);
-		break;
-	case 3:
-		(void)snprintf(out, size, "file.path under '/home/user%u/.ssh'", i);
-		break;
-	case 4:
-		(void)snprintf(out, size, "file.path endswith '.secret%u'", i);
-		break;
-	case 5:
-		(void)snprintf(out, size, "file.path contains 'credential%u'", i);
-		break;
-	case 6:
-		(void)snprintf(out, size, "file.path glob '/home/*/.config/tool%u/*'", i);
-		break;
-	default:
-		(void)snprintf(out, size, "file.path matches 'id_(rsa|dsa)_%u(\\\\\\\\.old)?$'", i);
-		break;
-	}
-}
-
 static char *
-make_rules(unsigned n, bool mixed)
+read_file(const char *name, size_t *ret_len)
 {
-	size_t size = 64 + (size_t)n * 256, at = 0;
-	char *rules = malloc(size);
-	char when[160];
+	FILE *file = fopen(name, "re");
+	char *bytes = NULL;
+	long size;
 
-	if (rules == NULL)
-		abort();
-	at += (size_t)snprintf(rules, size, "{\"version\":1,\"rules\":[");
-	for (unsigned i = 0; i < n; i++) {
-		condition(when, sizeof(when), i, mixed);
-		at += (size_t)snprintf(
-			rules + at, size - at,
-			"%s{\"id\":\"r%u\",\"title\":\"t\",\"on\":[\"open\"],\"when\":"
-			"[\"%s\"],\"action\":\"block\",\"severity\":\"info\"}",
-			i > 0 ? "," : "", i, when);
+	if (file == NULL)
+		return NULL;
+	if (fseek(file, 0, SEEK_END) == 0 && (size = ftell(file)) >= 0 &&
+	    fseek(file, 0, SEEK_SET) == 0) {
+		bytes = malloc((size_t)size + 1);
+		if (bytes != NULL)
+			*ret_len = fread(bytes, 1, (size_t)size, file);
 	}
-	(void)snprintf(rules + at, size - at, "]}");
-	return rules;
+	(void)fclose(file);
+	return bytes;
 }
 
 /* Short rounds, and the best of many: other programs share the machine. Without an image, what the
@@ -158,47 +119,65 @@ measure_slot(const void *image, const char *name)
 	return best;
 }
 
-int
-main(void)
+/* The part of a file's name that says its kind: plain-1000.json is of the kind "plain". */
+static size_t
+kind_length(const char *file)
 {
-	static const unsigned counts[] = {1, 10, 100, 1000, 5000};
-	double first_ten[2] = {0, 0};
+	const char *dash = strrchr(file, '-');
 
-	printf("event and its path alone: %.1f ns\n", measure_judge(NULL));
-	printf("%-6s %6s %10s %12s %12s %8s %10s %10s\n", "rules", "kind", "judge ns", "compile ms",
-	       "image KiB", "to 10", "open ns", "other ns");
-	for (unsigned mixed = 0; mixed < 2; mixed++)
-		for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-			char *rules = make_rules(counts[i], mixed);
-			struct compile_options options = {.generation = 1};
-			struct rule_set *set = NULL;
-			struct image image;
-			struct diag diag;
-			double start, compile_ms, judge_ns;
+	return dash != NULL ? (size_t)(dash - file) : strlen(file);
+}
 
-			diag_init(&diag);
-			if (rules_parse(&set, "bench", rules, strlen(rules), &diag) != 0) {
-				diag_print(&diag, stderr);
-				return 1;
-			}
-			start = now_ns();
-			if (compile_rules(&image, set, &options, &diag) != 0) {
-				diag_print(&diag, stderr);
-				return 1;
-			}
-			compile_ms = (now_ns() - start) / 1e6;
-			judge_ns = measure_judge(image.bytes);
-			if (counts[i] == 10)
-				first_ten[mixed] = judge_ns;
-			printf("%-6u %6s %10.1f %12.1f %12zu %8.2f %10.1f %10.1f\n", counts[i],
-			       mixed ? "mixed" : "plain", judge_ns, compile_ms, image.size / 1024,
-			       first_ten[mixed] > 0 ? judge_ns / first_ten[mixed] : 0.0,
-			       measure_slot(image.bytes, "open"),
-			       measure_slot(image.bytes, "object.__getattr__"));
-			image_fini(&image);
-			rules_free(set);
-			diag_fini(&diag);
-			free(rules);
-		}
+static int
+measure(const char *file, const char *kind, double *first_ns)
+{
+	const char *name = strrchr(file, '/');
+	struct compile_options options = {.generation = 1};
+	struct rule_set *set = NULL;
+	struct image image;
+	struct diag diag;
+	size_t len = 0, n_rules;
+	char *rules = read_file(file, &len);
+	double start, compile_ms, judge_ns;
+
+	if (rules == NULL) {
+		perror(file);
+		return 1;
+	}
+	diag_init(&diag);
+	start = now_ns();
+	if (rules_parse(&set, file, rules, len, &diag) != 0 ||
+	    compile_rules(&image, set, &options, &diag) != 0) {
+		diag_print(&diag, stderr);
+		return 1;
+	}
+	compile_ms = (now_ns() - start) / 1e6;
+	n_rules = set->n_rules;
+	judge_ns = measure_judge(image.bytes);
+	if (*first_ns == 0 || kind_length(kind) != kind_length(file) ||
+	    memcmp(kind, file, kind_length(file)) != 0)
+		*first_ns = judge_ns;
+	printf("  %-18s %6zu %10.1f %10.2f %12.1f %12zu %10.1f %10.1f\n",
+	       name != NULL ? name + 1 : file, n_rules, judge_ns, judge_ns / *first_ns, compile_ms,
+	       image.size / 1024, measure_slot(image.bytes, "open"),
+	       measure_slot(image.bytes, "object.__getattr__"));
+	image_fini(&image);
+	rules_free(set);
+	diag_fini(&diag);
+	free(rules);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	double first_ns = 0;
+
+	printf("  event and its path alone: %.1f ns\n", measure_judge(NULL));
+	printf("  %-18s %6s %10s %10s %12s %12s %10s %10s\n", "file", "rules", "judge ns",
+	       "to first", "compile ms", "image KiB", "open ns", "other ns");
+	for (int i = 1; i < argc; i++)
+		if (measure(argv[i], argv[i > 1 ? i - 1 : i], &first_ns) != 0)
+			return 1;
 	return 0;
 }

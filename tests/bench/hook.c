@@ -2,8 +2,12 @@
 /*
  * What the agent is measured against: an audit hook that does nothing, or (BENCH_SEND) one that
  * sends every event, its name and its text arguments, by one send() to the socket that BENCH_SOCKET
- * names. No Python headers, like the agent.
+ * names. No Python headers, like the agent. BENCH_BARE makes it a library without anything in it,
+ * which is what being preloaded costs a program whatever is preloaded.
  */
+#ifdef BENCH_BARE
+int bench_bare;
+#else
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -94,3 +98,4 @@ attach(void)
 	prepare();
 	(void)add(hook, NULL);
 }
+#endif

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop that is measured: loop.py BURSTS SIZE PAUSE_MS [deny]
+"""The loop that is measured: loop.py BURSTS SIZE PAUSE_MS [deny | frameless LIBRARY]
 
 Raises bursts of `open` events with about 150 bytes of arguments and rests between them, so that a ring is
 empty when a burst begins: what is measured is what a program feels, not what a full ring costs. Prints the
-nanoseconds per call of each burst, the empty loop taken off, and the times of denials.
+nanoseconds per call of each burst, the empty loop taken off, and the times of denials. With `frameless`
+the events come from a thread that has no frame of Python (frameless.c).
 """
 import itertools
 import sys
@@ -13,6 +14,13 @@ bursts, size, pause = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) / 1
 clock, audit, rest, repeat = time.perf_counter_ns, sys.audit, time.sleep, itertools.repeat
 PATH = "/srv/application/releases/2026-11-22/site-packages/package/subpackage/templates/emails/confirmation/" \
        "a-rather-long-file-name.en_GB.html"
+
+
+if "frameless" in sys.argv[4:]:
+    import ctypes
+    raise_events = ctypes.CDLL(sys.argv[5]).bench_frameless
+    raise_events.argtypes = [ctypes.c_int] * 3 + [ctypes.py_object] * 2
+    sys.exit(raise_events(bursts, size, int(pause * 1e6), PATH, "r"))
 
 
 def empty():
