@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `pyauditctl rules check|test|list`: what can be said of rule files without a daemon, by the
+ * `pyauditctl rules COMMAND`: what can be said of rule files without a daemon, by the
  * parser and the evaluator that the daemon and the agent use.
  */
 #include <getopt.h>
@@ -9,18 +9,17 @@
 #include "buf.h"
 #include "cleanup.h"
 #include "compile.h"
-#include "ctl.h"
-#include "json.h"
-#include "rules.h"
-#include "ruletest.h"
-#include "writer.h"
+#include "rules_cmd.h"
 
 static const char rules_help[] =
-	"Usage: pyauditctl rules COMMAND [--json] [PATH...]\n"
+	"Usage: pyauditctl rules COMMAND [OPTION...] [ARG...]\n"
 	"\n"
-	"  check PATH...   look for mistakes in rule files\n"
-	"  test PATH...    run the tests that stand beside the rules\n"
-	"  list [PATH...]  show the rules (default: the installed ones)\n"
+	"  check PATH...      look for mistakes in rule files\n"
+	"  test PATH...       run the tests that stand beside the rules\n"
+	"  list [PATH...]     show the rules (default: the installed ones and the host's)\n"
+	"  show ID [PATH...]  show what became of one rule, and which files made it so\n"
+	"  explain EVENT ...  why an event is judged as it is: every rule, every condition\n"
+	"  schema             the JSON Schema of rule files, for editors\n"
 	"\n"
 	"A PATH is a file, or a directory whose *.json and *.rules are read; a file in a later\n"
 	"directory replaces one of the same name. `pyauditctl rules COMMAND --help` says more.\n";
@@ -41,43 +40,6 @@ static const char check_help[] =
 	"command\n"
 	"line.\n";
 
-static const char test_help[] =
-	"Usage: pyauditctl rules test [--json] PATH...\n"
-	"\n"
-	"Runs the tests that stand beside the rules, each rule alone, through the evaluator that\n"
-	"watched programs use. Says how often a rule acted (hits), how often it was rightly quiet\n"
-	"(look-alikes), and which rules no test makes act.\n"
-	"\n"
-	"  --json  one object: totals, the rules with their counts, and the list of diagnostics\n"
-	"\n"
-	"Examples:\n"
-	"  pyauditctl rules test /usr/share/pyaudit/rules.d /etc/pyaudit/rules.d\n"
-	"\n"
-	"Exit status: 0 all tests passed, 1 a test failed or there are mistakes, 2 a path cannot "
-	"be\n"
-	"read or mistake on the command line.\n";
-
-static const char list_help[] =
-	"Usage: pyauditctl rules list [--json] [PATH...]\n"
-	"\n"
-	"Shows the rules: id, severity, action, ATT&CK techniques, title, and where each stands.\n"
-	"An action in brackets is observed only: it alerts and says what it would have done.\n"
-	"\n"
-	"  --json  an array of objects\n"
-	"\n"
-	"Examples:\n"
-	"  pyauditctl rules list\n"
-	"  pyauditctl rules list --json | jq -r '.[] | select(.action == \"block\") | .id'\n"
-	"\n"
-	"Exit status: 0, 1 mistakes, 2 a path cannot be read or mistake on the command line.\n";
-
-struct request {
-	bool json;
-	struct rule_set *set;
-	struct diag diag;
-	int outcome; /* of reading: 0, RULES_E_INVALID or a negative errno */
-};
-
 /* Mistakes that concern a whole path have no line: it could not be read. */
 static bool
 unreadable(const struct diag *diag)
@@ -88,16 +50,16 @@ unreadable(const struct diag *diag)
 	return false;
 }
 
-static int
-exit_code(const struct request *request)
+int
+rules_exit_code(const struct rules_request *request)
 {
 	if (unreadable(&request->diag))
 		return CTL_USAGE;
 	return request->outcome != 0 || request->diag.n_errors > 0 ? CTL_FAILED : CTL_OK;
 }
 
-static void
-add_diagnostics(struct json *json, const struct diag *diag)
+void
+rules_add_diagnostics(struct json *json, const struct diag *diag)
 {
 	json_key(json, "errors");
 	json_uint(json, diag->n_errors);
@@ -125,8 +87,8 @@ add_diagnostics(struct json *json, const struct diag *diag)
 }
 
 /* Prints what was gathered; a failure to gather or to write it is the command's failure. */
-static int
-print_json(struct buf *out, int code)
+int
+rules_print_json(struct buf *out, int code)
 {
 	buf_add_char(out, '\n');
 	if (out->failed || fwrite(out->data, 1, out->len, stdout) != out->len ||
@@ -137,15 +99,15 @@ print_json(struct buf *out, int code)
 	return code;
 }
 
-static const char *
-plural(size_t n)
+const char *
+rules_plural(size_t n)
 {
 	return n == 1 ? "" : "s";
 }
 
 /* What only compiling finds: patterns that are wrong or too large. */
 static int
-try_compile(struct request *request)
+try_compile(struct rules_request *request)
 {
 	struct compile_options options = {.generation = 1};
 	CLEANUP(image_fini) struct image image = {0};
@@ -154,7 +116,7 @@ try_compile(struct request *request)
 }
 
 static int
-check(struct request *request)
+check(struct rules_request *request)
 {
 	const struct diag *diag = &request->diag;
 	size_t n_rules = request->set != NULL ? request->set->n_rules : 0;
@@ -176,203 +138,45 @@ check(struct request *request)
 		json_uint(&json, n_files);
 		json_key(&json, "rules");
 		json_uint(&json, n_rules);
-		add_diagnostics(&json, diag);
+		rules_add_diagnostics(&json, diag);
 		json_object_end(&json);
-		return print_json(&out, exit_code(request));
+		return rules_print_json(&out, rules_exit_code(request));
 	}
 	diag_print(diag, stderr);
 	if (request->outcome != 0)
-		(void)fprintf(stderr, "%zu mistake%s\n", diag->n_errors, plural(diag->n_errors));
+		(void)fprintf(stderr, "%zu mistake%s\n", diag->n_errors, rules_plural(diag->n_errors));
 	else
-		(void)printf("%zu rule%s in %zu file%s, no mistakes\n", n_rules, plural(n_rules),
-			     n_files, plural(n_files));
-	return exit_code(request);
+		(void)printf("%zu rule%s in %zu file%s, no mistakes\n", n_rules, rules_plural(n_rules),
+			     n_files, rules_plural(n_files));
+	return rules_exit_code(request);
 }
 
-static void
-print_test_table(const struct ruletest *tests)
-{
-	size_t n_quiet = tests->n_tests - tests->n_failed;
-
-	for (size_t i = 0; i < tests->n_rules; i++) {
-		const struct ruletest_rule *result = &tests->rules[i];
-		const char *word = result->n_failed > 0		? "FAIL"
-				   : result->rule->n_tests == 0 ? "none"
-								: "ok";
-
-		(void)printf("%-4s  %-36s %zu hit%s, %zu look-alike%s", word, result->rule->id,
-			     result->n_hits, plural(result->n_hits), result->n_lookalikes,
-			     plural(result->n_lookalikes));
-		if (result->n_failed > 0)
-			(void)printf(", %zu failed", result->n_failed);
-		(void)putchar('\n');
-	}
-	(void)printf("%zu of %zu tests passed; %zu of %zu rules reached", n_quiet, tests->n_tests,
-		     tests->n_reached, tests->n_rules);
-	if (tests->n_untested > 0)
-		(void)printf(", %zu without tests", tests->n_untested);
-	(void)putchar('\n');
-}
-
-static void
-add_tests(struct json *json, const struct ruletest *tests)
-{
-	json_key(json, "tests");
-	json_uint(json, tests->n_tests);
-	json_key(json, "failed");
-	json_uint(json, tests->n_failed);
-	json_key(json, "reached");
-	json_uint(json, tests->n_reached);
-	json_key(json, "untested");
-	json_uint(json, tests->n_untested);
-	json_key(json, "rules");
-	json_array(json);
-	for (size_t i = 0; i < tests->n_rules; i++) {
-		const struct ruletest_rule *result = &tests->rules[i];
-
-		json_object(json);
-		json_key(json, "id");
-		json_str(json, result->rule->id);
-		json_key(json, "hits");
-		json_uint(json, result->n_hits);
-		json_key(json, "lookalikes");
-		json_uint(json, result->n_lookalikes);
-		json_key(json, "failed");
-		json_uint(json, result->n_failed);
-		json_object_end(json);
-	}
-	json_array_end(json);
-}
-
-static int
-test(struct request *request)
-{
-	CLEANUP(ruletest_fini) struct ruletest tests = {0};
-	CLEANUP(buf_fini) struct buf out;
-	struct json json;
-
-	buf_init(&out);
-	if (request->outcome == 0)
-		request->outcome = ruletest_run(&tests, request->set, &request->diag);
-	if (request->outcome < 0) {
-		ctl_error("cannot run the tests: %s", strerror(-request->outcome));
-		return CTL_FAILED;
-	}
-	if (request->json) {
-		json = json_on(&out);
-		json_object(&json);
-		add_tests(&json, &tests);
-		add_diagnostics(&json, &request->diag);
-		json_object_end(&json);
-		return print_json(&out, exit_code(request));
-	}
-	if (request->set != NULL)
-		print_test_table(&tests);
-	(void)fflush(stdout);
-	diag_print(&request->diag, stderr);
-	return exit_code(request);
-}
-
-static void
-add_rule(struct json *json, const struct rule *rule)
-{
-	json_object(json);
-	json_key(json, "id");
-	json_str(json, rule->id);
-	json_key(json, "title");
-	json_str(json, rule->title);
-	json_key(json, "severity");
-	json_str(json, severity_name(rule->severity));
-	json_key(json, "action");
-	json_str(json, rule->allow ? "allow" : action_name(rule->action));
-	json_key(json, "mode");
-	json_str(json, rule->observe ? "observe" : "enforce");
-	json_key(json, "attack");
-	json_array(json);
-	for (size_t i = 0; i < rule->n_attack; i++)
-		json_str(json, rule->attack[i]);
-	json_array_end(json);
-	json_key(json, "tests");
-	json_uint(json, rule->n_tests);
-	json_key(json, "file");
-	json_str(json, rule->owner_file);
-	json_key(json, "line");
-	json_uint(json, rule->line);
-	json_object_end(json);
-}
-
-/* The widest cell of a column decides; only ids and titles vary much. */
-static unsigned
-id_width(const struct rule_set *set)
-{
-	unsigned width = 4;
-
-	for (size_t i = 0; i < set->n_rules; i++)
-		if (text_width(set->rules[i].id) > width)
-			width = text_width(set->rules[i].id);
-	return width;
-}
-
-static void
-print_rule(const struct rule *rule, unsigned width)
-{
-	CLEANUP(buf_fini) struct buf attack, place;
-	char action[16];
-
-	buf_init(&attack);
-	buf_init(&place);
-	for (size_t i = 0; i < rule->n_attack; i++)
-		buf_addf(&attack, "%s%s", i > 0 ? "," : "", rule->attack[i]);
-	buf_addf(&place, "%s:%u%c", rule->owner_file, rule->line, '\0');
-	buf_add_char(&attack, '\0');
-	(void)snprintf(action, sizeof(action), rule->observe ? "(%s)" : "%s",
-		       rule->allow ? "allow" : action_name(rule->action));
-	text_print_cell(stdout, rule->id, width);
-	(void)printf("  %-8s  %-7s  ", severity_name(rule->severity), action);
-	text_print_cell(stdout, attack.failed ? "" : attack.data, 19);
-	(void)fputs("  ", stdout);
-	text_print_cell(stdout, rule->title, 0);
-	(void)fputs("  ", stdout);
-	text_print_cell(stdout, place.failed ? "" : place.data, 0);
-	(void)putchar('\n');
-}
-
-static int
-list(struct request *request)
-{
-	const struct rule_set *set = request->set;
-	CLEANUP(buf_fini) struct buf out;
-	struct json json;
-	unsigned width;
-
-	buf_init(&out);
-	if (set == NULL) {
-		diag_print(&request->diag, stderr);
-		return exit_code(request);
-	}
-	if (request->json) {
-		json = json_on(&out);
-		json_array(&json);
-		for (size_t i = 0; i < set->n_rules; i++)
-			add_rule(&json, &set->rules[i]);
-		json_array_end(&json);
-		return print_json(&out, exit_code(request));
-	}
-	width = id_width(set);
-	for (size_t i = 0; i < set->n_rules; i++)
-		print_rule(&set->rules[i], width);
-	return exit_code(request);
-}
+static const char schema_help[] =
+	"Usage: pyauditctl rules schema\n"
+	"\n"
+	"Prints the JSON Schema (draft 2020-12) of rule files, with the names of all events and\n"
+	"classes. Editors complete and check by it; comments in rule files are theirs to allow\n"
+	"(JSON with comments).\n"
+	"\n"
+	"Examples:\n"
+	"  pyauditctl rules schema > pyaudit-rules.schema.json\n"
+	"\n"
+	"Exit status: 0, 1 it could not be written, 2 mistake on the command line.\n";
 
 static const struct subcommand {
 	const char *name;
 	const char *help;
-	int (*main)(struct request *request);
-	bool has_default; /* reads the installed rules where no path is given */
+	rules_main_fn *main;
+	ctl_main_fn *own; /* reads its command line itself */
+	enum { NEEDS_PATHS, HAS_DEFAULT, NEEDS_ID, NO_PATHS } paths;
+	bool covers; /* --coverage */
 } subcommands[] = {
-	{"check", check_help, check, false},
-	{"test", test_help, test, false},
-	{"list", list_help, list, true},
+	{"check", check_help, check, NULL, NEEDS_PATHS, false},
+	{"test", rules_test_help, rules_test, NULL, NEEDS_PATHS, true},
+	{"list", rules_list_help, rules_list, NULL, HAS_DEFAULT, false},
+	{"show", rules_show_help, rules_show, NULL, NEEDS_ID, false},
+	{"explain", NULL, NULL, rules_explain, NO_PATHS, false},
+	{"schema", schema_help, rules_schema, NULL, NO_PATHS, false},
 };
 #define N_SUBCOMMANDS (sizeof(subcommands) / sizeof(subcommands[0]))
 
@@ -386,24 +190,24 @@ find_subcommand(const char *name)
 }
 
 static void
-request_fini(struct request *request)
+request_fini(struct rules_request *request)
 {
 	rules_free(request->set);
 	diag_fini(&request->diag);
 }
 
 static int
-run(const struct subcommand *command, bool json, const char *const *paths, size_t n_paths)
+run(const struct subcommand *command, struct rules_request *request, const char *const *paths,
+    size_t n_paths)
 {
-	CLEANUP(request_fini) struct request request = {.json = json};
-
-	diag_init(&request.diag);
-	request.outcome = rules_load(&request.set, paths, n_paths, &request.diag);
-	if (request.outcome < 0) {
-		ctl_error("cannot read the rules: %s", strerror(-request.outcome));
+	diag_init(&request->diag);
+	if (command->paths != NO_PATHS)
+		request->outcome = rules_load(&request->set, paths, n_paths, &request->diag);
+	if (request->outcome < 0) {
+		ctl_error("cannot read the rules: %s", strerror(-request->outcome));
 		return CTL_FAILED;
 	}
-	return command->main(&request);
+	return command->main(request);
 }
 
 static int
@@ -420,22 +224,72 @@ unknown_subcommand(const char *word)
 	return ctl_usage_error("rules", "unknown command '%s'", word);
 }
 
-int
-cmd_rules(int argc, char **argv)
+/* Options of the command, which stands in argv[0]. CTL_OK with *ret_help, or a usage error. */
+static int
+parse_options(const struct subcommand *command, int argc, char **argv,
+	      struct rules_request *request, bool *ret_help)
 {
-	enum { JSON = 256, HELP };
+	enum { JSON = 256, COVERAGE, HELP };
 	static const struct option options[] = {
 		{"help", no_argument, NULL, HELP},
 		{"json", no_argument, NULL, JSON},
+		{"coverage", no_argument, NULL, COVERAGE},
 		{0},
 	};
-	const struct subcommand *command;
-	const char *installed[1];
-	bool json = false;
 	int option;
 
+	optind = 0; /* a fresh scan: the caller had one of its own */
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		if (option == 'h' || option == HELP) {
+			(void)fputs(command->help, stdout);
+			*ret_help = true;
+			return CTL_OK;
+		}
+		if (option == JSON && command->paths != NO_PATHS)
+			request->json = true;
+		else if (option == COVERAGE && command->covers)
+			request->coverage = true;
+		else
+			return ctl_usage_error("rules", "unknown option '%s'", argv[optind - 1]);
+	}
+	return CTL_OK;
+}
+
+/* The rules that the command is about: those given, or all that there are on this host. */
+static int
+run_with_paths(const struct subcommand *command, struct rules_request *request,
+	       const char *const *paths, size_t n_paths)
+{
+	const char *standard[CTL_DEFAULT_RULES_MAX];
+
+	if (command->paths == NEEDS_ID) {
+		if (n_paths == 0)
+			return ctl_usage_error("rules", "show needs the id of a rule");
+		request->id = *paths++;
+		n_paths--;
+	}
+	if (command->paths == NO_PATHS && n_paths > 0)
+		return ctl_usage_error("rules", "unexpected argument '%s'", paths[0]);
+	if (command->paths == NO_PATHS || n_paths > 0)
+		return run(command, request, paths, n_paths);
+	if (command->paths == NEEDS_PATHS)
+		return ctl_usage_error("rules", "%s needs a file or directory", command->name);
+	n_paths = ctl_default_rules(standard);
+	return run(command, request, standard, n_paths);
+}
+
+int
+cmd_rules(int argc, char **argv)
+{
+	CLEANUP(request_fini) struct rules_request request = {0};
+	const struct subcommand *command;
+	bool help = false;
+	int r;
+
 	if (argc < 2)
-		return ctl_usage_error("rules", "what to do is missing: check, test or list");
+		return ctl_usage_error("rules", "what to do is missing: check, test, list, show, "
+						"explain or schema");
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
 		(void)fputs(rules_help, stdout);
 		return CTL_OK;
@@ -443,28 +297,11 @@ cmd_rules(int argc, char **argv)
 	command = find_subcommand(argv[1]);
 	if (command == NULL)
 		return unknown_subcommand(argv[1]);
-	argc--;
-	argv++;
-	optind = 0; /* a fresh scan: the caller had one of its own */
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		switch (option) {
-		case JSON:
-			json = true;
-			break;
-		case 'h':
-		case HELP:
-			(void)fputs(command->help, stdout);
-			return CTL_OK;
-		default:
-			return ctl_usage_error("rules", "unknown option '%s'", argv[optind - 1]);
-		}
-	}
-	if (optind < argc)
-		return run(command, json, (const char *const *)(argv + optind),
-			   (size_t)(argc - optind));
-	if (!command->has_default)
-		return ctl_usage_error("rules", "%s needs a file or directory", command->name);
-	installed[0] = ctl_default_rules_dir();
-	return run(command, json, installed, 1);
+	if (command->own != NULL)
+		return command->own(argc - 1, argv + 1);
+	r = parse_options(command, argc - 1, argv + 1, &request, &help);
+	if (r != CTL_OK || help)
+		return r;
+	return run_with_paths(command, &request, (const char *const *)(argv + 1 + optind),
+			      (size_t)(argc - 1 - optind));
 }

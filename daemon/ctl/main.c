@@ -21,7 +21,7 @@ static const struct ctl_command commands[] = {
 	{"tail", "show events of the running daemon as they happen", cmd_tail},
 	{"status", "show the daemon's state and the processes it watches", cmd_status},
 	{"reload", "make the daemon read its rules again", cmd_reload},
-	{"rules", "check, test and list rules", cmd_rules},
+	{"rules", "check, test, list and explain rules", cmd_rules},
 	{"pause", "let everything pass, unrecorded, in every watched process", cmd_pause},
 	{"resume", "end a pause", cmd_resume},
 	{"enable", "put the agent into systemd units, or into every program of the host", cmd_enable},

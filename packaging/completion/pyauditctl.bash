@@ -109,9 +109,14 @@ _pyauditctl()
 			;;
 		rules)
 			if ((COMP_CWORD == 2)); then
-				words="check test list --help"
+				words="check test list show explain schema --help"
 			elif [[ $cur == -* ]]; then
 				words="--json --help"
+				case ${COMP_WORDS[2]} in
+				test) words+=" --coverage" ;;
+				explain) words+=" --proc --caller --layer --capture --event --rules
+					--no-default-rules --observe --all" ;;
+				esac
 			else
 				_pyauditctl_files -f
 				return

@@ -198,7 +198,8 @@ def test_usage_errors_end_with_2(arguments, said):
     assert done.code == 2 and said in done.err and done.out == "", done
 
 
-@pytest.mark.parametrize("command", ["run", "tail", "status", "reload", "rules", "rules check", "rules test", "rules list"])
+@pytest.mark.parametrize("command", ["run", "tail", "status", "reload", "rules", "rules check", "rules test", "rules list",
+                                     "rules show", "rules explain", "rules schema", "capture", "replay"])
 def test_help_has_examples(command):
     done = ctl(*command.split() + ["--help"])
     assert done.code == 0 and done.err == "" and done.out.startswith("Usage: pyauditctl " + command), done
@@ -978,9 +979,9 @@ def test_mistakes_in_real_rules(tmp_path):
 # Completion
 
 @pytest.mark.parametrize("words, expected", [
-    ("r", "reload resume rules run"), ("run --re", "--record"), ("run --record exec,fi", "exec,file"), ("run --rules con", "conftest.py"),
+    ("r", "reload replay resume rules run"), ("run --re", "--record"), ("run --record exec,fi", "exec,file"), ("run --rules con", "conftest.py"),
     ("run --quiet -- dirnam", "dirname"), ("run --json x conftest.py test_cl", "test_cli.py"), ("tail --si", "--since"),
-    ("rules ch", "check"), ("rules check --j", "--json"), ("status --dir ", None), ("help re", "reload resume"),
+    ("rules ch", "check"), ("rules check --j", "--json"), ("status --dir ", None), ("help re", "reload replay resume"), ("rules ex", "explain"), ("rules test --c", "--coverage"),
     ("ena", "enable"), ("enable --mo", "--mode"), ("enable --mode o", "observe"), ("disable --a", "--all"), ("activate --d", "--dry-run"),
 ])
 def test_completion_for_bash(words, expected):

@@ -72,12 +72,16 @@ def lint_help():
         if commands is None:
             shown = subprocess.run([str(path), "--help"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=20)
             commands = re.findall(r"^  ([a-z]+) +\S", shown.stdout.decode().split("Commands:")[1].split("\n\n")[0], re.M)
-        for arguments in [["--help"]] + [[c, "--help"] for c in commands]:
+        asked = [["--help"]] + [[c, "--help"] for c in commands]
+        for arguments in asked:  # grows by the commands of commands
             done = subprocess.run([str(path)] + arguments, stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
             if done.returncode:
                 yield "%s %s: exit status %d" % (program, " ".join(arguments), done.returncode)
             said |= options_of(done.stdout.decode())
+            if len(arguments) == 2 and " %s COMMAND" % arguments[0] in done.stdout.decode().split("\n")[0]:
+                asked += [[arguments[0], c, "--help"]
+                          for c in re.findall(r"^  ([a-z]+) .*? \S", done.stdout.decode(), re.M)]
         # Examples may show options of other programs.
         written = options_of(re.sub(r"^\.(EX|nf)\b.*?^\.(EE|fi)\b", "", plain(text(man)), flags=re.M | re.S))
         for option in sorted(said - written):
