@@ -237,7 +237,7 @@ send_frame(int fd, enum pyaudit_frame_type type, const struct iovec *parts, unsi
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control = {0};
 	struct pyaudit_frame frame;
-	struct iovec iov[3] = {{.iov_base = &frame, .iov_len = sizeof(frame)}};
+	struct iovec iov[4] = {{.iov_base = &frame, .iov_len = sizeof(frame)}};
 	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 1 + n_parts};
 	size_t length = 0;
 
@@ -282,12 +282,15 @@ say_hello(int fd, enum pyaudit_reason reason, const struct facts_room *room)
 		const char *c;
 		void *p;
 	} strings = {room->strings};
-	struct iovec parts[2] = {{&hello, sizeof(hello)}, {strings.p, room->strings_len}};
+	static char version[] = PYAUDIT_VERSION;
+	struct iovec parts[3] = {{&hello, sizeof(hello)},
+				 {strings.p, room->strings_len},
+				 {version, sizeof(version)}};
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	hello.start_ns =
 		pyaudit_le64_of((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
-	return send_frame(fd, PYAUDIT_FRAME_HELLO, parts, 2, agent.memfd.fd);
+	return send_frame(fd, PYAUDIT_FRAME_HELLO, parts, 3, agent.memfd.fd);
 }
 
 void

@@ -648,6 +648,8 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 		r = make_events(server, options);
 	if (r == 0)
 		r = pause_init(server);
+	if (r == 0 && options->parent_fd < 0)
+		server->unwatched = unwatched_new(server);
 	if (r == 0)
 		r = listen_at(server, PYAUDIT_CONTROL_SOCKET, SOCK_STREAM, 0660,
 			      &server->control_path, &server->control_accept, on_client);
@@ -744,6 +746,7 @@ server_fini(struct server *server)
 	users_fini(&server->users);
 	policy_fini(&server->policy);
 	buf_fini(&server->line);
+	unwatched_free(server->unwatched);
 	pause_fini(server);
 	free_event(server->drain_timer);
 	free_event(server->sweep_timer);

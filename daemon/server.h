@@ -17,6 +17,7 @@
 #include "recent.h"
 #include "report.h"
 #include "sink.h"
+#include "unwatched.h"
 
 #define SERVER_BACKLOG 4096
 #define SERVER_KNOCK_MS 10      /* between two looks after knocks: anyone may knock */
@@ -62,6 +63,7 @@ struct server {
 
 	struct policy policy;
 	struct pause pause;
+	struct unwatched *unwatched; /* or NULL */
 	struct users users;
 
 	struct session_list sessions;

@@ -611,6 +611,7 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 	}
 
 	session->inner_pid = hello.pid;
+	memcpy(session->agent, hello.agent, sizeof(session->agent));
 	session->observes = (frame->flags & PYAUDIT_HELLO_OBSERVES) != 0;
 	session->generation = hello.generation;
 	session->pidfd = open_pidfd(session, hello.start_ns);
@@ -912,6 +913,10 @@ session_json(const struct session *session, struct json *json)
 	json_uint(json, session->n_lost);
 	json_key(json, "too_deep");
 	json_uint(json, session->drain.ring != NULL ? atomic_load(&session->drain.ring->n_failed) : 0);
+	json_key(json, "agent");
+	json_str(json, session->agent);
+	json_key(json, "python");
+	json_str(json, p->python);
 	json_key(json, "mode");
 	json_str(json, session->observes ? "observe" : "enforce");
 	json_key(json, "route");

@@ -14,6 +14,7 @@
 
 #include "drain.h"
 #include "json.h"
+#include "pyaudit/wire.h"
 #include "server.h"
 
 #define SESSION_HELLO_MS 5000   /* a connection that says nothing is closed */
@@ -45,6 +46,7 @@ struct session {
 	struct server *server;
 	enum session_state state;
 	bool is_active, is_dead;
+	char agent[PYAUDIT_VERSION_MAX]; /* its version */
 	bool observes; /* its agent refuses nothing */
 
 	int fd, pidfd; /* -1: closed; not to be had */

@@ -22,6 +22,7 @@ static const struct ctl_command commands[] = {
 	{"status", "show the daemon's state and the processes it watches", cmd_status},
 	{"reload", "make the daemon read its rules again", cmd_reload},
 	{"rules", "check, test, list and explain rules", cmd_rules},
+	{"ps", "show every Python process of the host, watched or not, and why not", cmd_ps},
 	{"pause", "let everything pass, unrecorded, in every watched process", cmd_pause},
 	{"resume", "end a pause", cmd_resume},
 	{"enable", "put the agent into systemd units, or into every program of the host", cmd_enable},

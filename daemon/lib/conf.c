@@ -173,6 +173,10 @@ static const struct conf_key keys[] = {
 	{"max_clients", set_count, offsetof(struct conf, max_clients), 1, 4096},
 	{"drain_ms", set_count, offsetof(struct conf, drain_ms), 1, 1000},
 	{"idle_ms", set_count, offsetof(struct conf, idle_ms), 1, 60000},
+	{"watch_units", set_text, offsetof(struct conf, watch_units), 0, 0},
+	{"watch_ms", set_count, offsetof(struct conf, watch_ms), 0, 60000},
+	{"dropins", set_text, offsetof(struct conf, dropins), 0, 0},
+	{"cgroups", set_text, offsetof(struct conf, cgroups), 0, 0},
 	{"verify_ms", set_count, offsetof(struct conf, verify_ms), 0, 3600000},
 };
 
@@ -194,8 +198,10 @@ conf_init(struct conf *conf)
 		.drain_ms = 3,
 		.idle_ms = 50,
 		.verify_ms = 5000,
+		.watch_ms = 500,
+		.dropins = strdup(CONF_DROPINS_DEFAULT),
 	};
-	return conf->dir != NULL ? 0 : -ENOMEM;
+	return conf->dir != NULL && conf->dropins != NULL ? 0 : -ENOMEM;
 }
 
 void
@@ -205,6 +211,9 @@ conf_fini(struct conf *conf)
 	for (size_t i = 0; i < conf->n_rules; i++)
 		free(conf->rules[i]);
 	free(conf->ndjson);
+	free(conf->watch_units);
+	free(conf->cgroups);
+	free(conf->dropins);
 	*conf = (struct conf){0};
 }
 

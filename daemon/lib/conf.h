@@ -13,6 +13,7 @@
 #include "diag.h"
 
 #define CONF_FILE_SIZE_MAX (1u << 20)
+#define CONF_DROPINS_DEFAULT "/etc/systemd/system"
 #define CONF_RULES_MAX 64 /* paths */
 
 struct conf {
@@ -32,6 +33,10 @@ struct conf {
 	unsigned max_agents, max_clients;
 	unsigned drain_ms;     /* how often active rings are read */
 	unsigned idle_ms;      /* silence after which a ring is left alone until it wakes us */
+	char *watch_units;     /* patterns of services whose Pythons should be watched, or NULL */
+	char *cgroups;         /* where the control groups are; NULL: looked for */
+	char *dropins;         /* where `pyauditctl enable` puts those that name such services */
+	unsigned watch_ms;     /* how often they are looked at; 0: never */
 	unsigned verify_ms;    /* how often a process is looked at, whether its hook is there; 0: never */
 };
 

@@ -91,6 +91,9 @@ hello_parse(struct hello *ret, const uint8_t *payload, size_t length)
 		if (hello.argv[i] == NULL)
 			return -EBADMSG;
 	}
+	for (size_t i = 0, left = length - (size_t)(end - (const char *)payload);
+	     i < left && i < sizeof(hello.agent) - 1 && end[i] != 0; i++)
+		hello.agent[i] = end[i];
 	*ret = hello;
 	return 0;
 }

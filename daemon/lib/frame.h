@@ -33,6 +33,7 @@ struct hello {
 	const char *python, *exe, *cwd, *cgroup, *venv; /* NUL terminated, "" where unknown */
 	unsigned n_argv;
 	const char *argv[PYAUDIT_LIST_MAX];
+	char agent[PYAUDIT_VERSION_MAX]; /* its version, "" where it is older than 1.1 */
 };
 
 /* 0, or -EBADMSG. */

@@ -74,7 +74,8 @@ report_rule(const struct report *report)
 static bool
 is_finding(const struct pyaudit_event *event)
 {
-	return event->id == PYAUDIT_EV_HOOK_REMOVED || event->id == PYAUDIT_EV_HOOK_REFUSED;
+	return event->id == PYAUDIT_EV_HOOK_REMOVED || event->id == PYAUDIT_EV_HOOK_REFUSED ||
+	       event->id == PYAUDIT_EV_UNWATCHED;
 }
 
 enum pyaudit_severity

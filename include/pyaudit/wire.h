@@ -13,7 +13,7 @@
 #include "pyaudit/le.h"
 
 #define PYAUDIT_MAJOR 1
-#define PYAUDIT_MINOR 0
+#define PYAUDIT_MINOR 1 /* HELLO ends in the version of the agent */
 
 /* Default runtime directory; the environment variable PYAUDIT_DIR names another. */
 #define PYAUDIT_DIR_DEFAULT "/run/pyaudit"
@@ -72,7 +72,8 @@ enum pyaudit_reason {
 /* What the agent says of its process. The daemon prefers SO_PEERCRED and /proc; this is for what
  * they cannot say and for processes that are gone before it looks. Behind it come, NUL
  * terminated each: Python version, executable, working directory, control group, VIRTUAL_ENV,
- * then n_argv arguments. */
+ * then n_argv arguments. From 1.1 on the agent's own version follows, which `strings` does not
+ * count. */
 struct pyaudit_hello {
 	pyaudit_le32 pid;
 	pyaudit_le32 ppid;
@@ -88,6 +89,7 @@ struct pyaudit_hello {
 static_assert(sizeof(struct pyaudit_hello) == 40, "hello size");
 
 #define PYAUDIT_HELLO_STRINGS_MAX 6144
+#define PYAUDIT_VERSION_MAX 32 /* bytes of a version, its NUL included; a longer one is cut */
 
 struct pyaudit_offer {
 	pyaudit_le64 generation;

@@ -107,6 +107,7 @@ ACTS = {
     "kernel-settings-written": "open('/proc/sys/kernel/no-such-file', 'w')",
     "hook-removed": None,  # test_tamper.py
     "hook-refused": None,  # test_ways_in.py
+    "unwatched": None,  # test_ps.py
     "traces-removed": "os.remove(T + '/.bash_history')",
 }
 BLOCKED = {"reverse-shell", "unpickle-command", "proc-mem-write", "program-from-memory", "program-from-open-directory"}

@@ -143,11 +143,12 @@ the_shipped_file_shows_the_defaults(void **state)
 				 CONF_OK);
 	}
 	(void)fclose(file);
-	assert_int_equal(n, 16);
+	assert_int_equal(n, 18);
 	assert_int_equal(diag.n_errors, 0);
 	assert_string_equal(conf.dir, plain.dir);
 	assert_int_equal(conf.default_rules, plain.default_rules);
 	assert_int_equal(conf.observe, plain.observe);
+	assert_int_equal(conf.watch_ms, plain.watch_ms);
 	assert_int_equal(conf.record, plain.record);
 	assert_int_equal(conf.record_all, plain.record_all);
 	assert_int_equal(conf.journal, plain.journal);
