@@ -9,6 +9,7 @@
 #include "buf.h"
 #include "cleanup.h"
 #include "compile.h"
+#include "lint.h"
 #include "rules_cmd.h"
 
 static const char rules_help[] =
@@ -25,20 +26,24 @@ static const char rules_help[] =
 	"directory replaces one of the same name. `pyauditctl rules COMMAND --help` says more.\n";
 
 static const char check_help[] =
-	"Usage: pyauditctl rules check [--json] PATH...\n"
+	"Usage: pyauditctl rules check [--strict] [--notes] [--json] PATH...\n"
 	"\n"
 	"Reads rule files as the daemon does and shows every mistake in one run, each with file,\n"
-	"line and column.\n"
+	"line and column; and warns of what is allowed but hardly meant: conditions that always or\n"
+	"never hold, rules that repeat others or add nothing to them, patterns that are nearly too\n"
+	"large, exceptions that have expired, lists and macros that nothing names.\n"
 	"\n"
-	"  --json  one object: files, rules, errors, warnings and the list of diagnostics\n"
+	"  --strict  warnings are mistakes\n"
+	"  --notes   also note rules whose events some versions of CPython do not raise\n"
+	"  --json    one object: files, rules, errors, warnings and the list of diagnostics, each\n"
+	"            with level, code, file, line, column and message; codes stay the same\n"
 	"\n"
 	"Examples:\n"
 	"  pyauditctl rules check /etc/pyaudit/rules.d\n"
 	"  pyauditctl rules check --json mine.json | jq -r '.diagnostics[].message'\n"
 	"\n"
-	"Exit status: 0 no mistakes, 1 mistakes, 2 a path cannot be read or mistake on the "
-	"command\n"
-	"line.\n";
+	"Exit status: 0 no mistakes, 1 mistakes (--strict: or warnings), 2 a path cannot be read or\n"
+	"mistake on the command line.\n";
 
 /* Mistakes that concern a whole path have no line: it could not be read. */
 static bool
@@ -55,6 +60,8 @@ rules_exit_code(const struct rules_request *request)
 {
 	if (unreadable(&request->diag))
 		return CTL_USAGE;
+	if (request->strict && request->diag.n_warnings > 0)
+		return CTL_FAILED;
 	return request->outcome != 0 || request->diag.n_errors > 0 ? CTL_FAILED : CTL_OK;
 }
 
@@ -72,7 +79,11 @@ rules_add_diagnostics(struct json *json, const struct diag *diag)
 
 		json_object(json);
 		json_key(json, "level");
-		json_str(json, entry->level == DIAG_ERROR ? "error" : "warning");
+		json_str(json, entry->level == DIAG_ERROR     ? "error"
+			       : entry->level == DIAG_WARNING ? "warning"
+							      : "note");
+		json_key(json, "code");
+		json_str(json, entry->code != NULL ? entry->code : "mistake");
 		json_key(json, "file");
 		json_str(json, entry->file);
 		json_key(json, "line");
@@ -121,12 +132,15 @@ check(struct rules_request *request)
 	const struct diag *diag = &request->diag;
 	size_t n_rules = request->set != NULL ? request->set->n_rules : 0;
 	size_t n_files = request->set != NULL ? request->set->n_files : 0;
+	struct lint_options options = {.notes = request->notes};
 	CLEANUP(buf_fini) struct buf out;
 	struct json json;
 
 	buf_init(&out);
 	if (request->outcome == 0)
 		request->outcome = try_compile(request);
+	if (request->outcome == 0)
+		request->outcome = lint_rules(request->set, &options, &request->diag);
 	if (request->outcome < 0) {
 		ctl_error("cannot check the rules: %s", strerror(-request->outcome));
 		return CTL_FAILED;
@@ -169,14 +183,14 @@ static const struct subcommand {
 	rules_main_fn *main;
 	ctl_main_fn *own; /* reads its command line itself */
 	enum { NEEDS_PATHS, HAS_DEFAULT, NEEDS_ID, NO_PATHS } paths;
-	bool covers; /* --coverage */
+	enum { NO_OPTIONS, COVERS, LINTS } options; /* --coverage; --strict and --notes */
 } subcommands[] = {
-	{"check", check_help, check, NULL, NEEDS_PATHS, false},
-	{"test", rules_test_help, rules_test, NULL, NEEDS_PATHS, true},
-	{"list", rules_list_help, rules_list, NULL, HAS_DEFAULT, false},
-	{"show", rules_show_help, rules_show, NULL, NEEDS_ID, false},
-	{"explain", NULL, NULL, rules_explain, NO_PATHS, false},
-	{"schema", schema_help, rules_schema, NULL, NO_PATHS, false},
+	{"check", check_help, check, NULL, NEEDS_PATHS, LINTS},
+	{"test", rules_test_help, rules_test, NULL, NEEDS_PATHS, COVERS},
+	{"list", rules_list_help, rules_list, NULL, HAS_DEFAULT, NO_OPTIONS},
+	{"show", rules_show_help, rules_show, NULL, NEEDS_ID, NO_OPTIONS},
+	{"explain", NULL, NULL, rules_explain, NO_PATHS, NO_OPTIONS},
+	{"schema", schema_help, rules_schema, NULL, NO_PATHS, NO_OPTIONS},
 };
 #define N_SUBCOMMANDS (sizeof(subcommands) / sizeof(subcommands[0]))
 
@@ -229,11 +243,13 @@ static int
 parse_options(const struct subcommand *command, int argc, char **argv,
 	      struct rules_request *request, bool *ret_help)
 {
-	enum { JSON = 256, COVERAGE, HELP };
+	enum { JSON = 256, COVERAGE, STRICT, NOTES, HELP };
 	static const struct option options[] = {
 		{"help", no_argument, NULL, HELP},
 		{"json", no_argument, NULL, JSON},
 		{"coverage", no_argument, NULL, COVERAGE},
+		{"strict", no_argument, NULL, STRICT},
+		{"notes", no_argument, NULL, NOTES},
 		{0},
 	};
 	int option;
@@ -248,8 +264,12 @@ parse_options(const struct subcommand *command, int argc, char **argv,
 		}
 		if (option == JSON && command->paths != NO_PATHS)
 			request->json = true;
-		else if (option == COVERAGE && command->covers)
+		else if (option == COVERAGE && command->options == COVERS)
 			request->coverage = true;
+		else if (option == STRICT && command->options == LINTS)
+			request->strict = true;
+		else if (option == NOTES && command->options == LINTS)
+			request->notes = true;
 		else
 			return ctl_usage_error("rules", "unknown option '%s'", argv[optind - 1]);
 	}

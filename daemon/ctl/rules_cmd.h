@@ -10,6 +10,7 @@
 struct rules_request {
 	bool json;
 	bool coverage;	/* of `test` */
+	bool strict, notes; /* of `check` */
 	const char *id; /* of `show` */
 	struct rule_set *set; /* NULL: there are mistakes */
 	struct diag diag;

@@ -198,6 +198,7 @@ emit_automata(struct compiler *c, const struct expr *expr, struct pattern **patt
 				c, expr, expr->values[i].line, expr->values[i].column,
 				"this pattern needs too large an automaton: shorten its counted "
 				"repetitions, or use * in their place");
+			diag_code(c->diag, "pattern-too-large");
 			continue;
 		}
 		if (r != 0) {

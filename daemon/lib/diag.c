@@ -50,8 +50,10 @@ diag_vadd(struct diag *diag, enum diag_level level, const char *file, unsigned l
 
 	if (level == DIAG_ERROR)
 		diag->n_errors++;
-	else
+	else if (level == DIAG_WARNING)
 		diag->n_warnings++;
+	else
+		diag->n_notes++;
 	if (diag->n_entries >= DIAG_MAX)
 		return;
 
@@ -74,6 +76,14 @@ diag_vadd(struct diag *diag, enum diag_level level, const char *file, unsigned l
 		.column = column,
 		.message = TAKE_PTR(message),
 	};
+}
+
+void
+diag_code(struct diag *diag, const char *code)
+{
+	/* Of an entry that was not kept there is nothing to name. */
+	if (diag->n_entries > 0 && diag->entries[diag->n_entries - 1].code == NULL)
+		diag->entries[diag->n_entries - 1].code = code;
 }
 
 static int
@@ -141,6 +151,8 @@ print_entry(const struct diag_entry *entry, FILE *out)
 	}
 	if (entry->level == DIAG_WARNING)
 		(void)fputs("warning: ", out);
+	if (entry->level == DIAG_NOTE)
+		(void)fputs("note: ", out);
 	print_escaped(entry->message, out);
 	(void)fputc('\n', out);
 }
@@ -149,7 +161,7 @@ void
 diag_print(const struct diag *diag, FILE *out)
 {
 	CLEANUP(freep) const struct diag_entry **sorted = NULL;
-	size_t n_left = diag->n_errors + diag->n_warnings - diag->n_entries;
+	size_t n_left = diag->n_errors + diag->n_warnings + diag->n_notes - diag->n_entries;
 
 	if (diag->n_entries > 0)
 		sorted = calloc(diag->n_entries, sizeof(*sorted));

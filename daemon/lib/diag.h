@@ -15,6 +15,7 @@
 enum diag_level {
 	DIAG_ERROR,
 	DIAG_WARNING,
+	DIAG_NOTE, /* counted neither as the one nor the other */
 };
 
 struct diag_entry {
@@ -22,12 +23,13 @@ struct diag_entry {
 	char *file;
 	unsigned line, column; /* from 1; 0: the whole file. Columns count characters, not bytes */
 	char *message;
+	const char *code; /* a name for programs that stays the same: a constant; NULL: "mistake" */
 };
 
 struct diag {
 	struct diag_entry *entries;
 	size_t n_entries;
-	size_t n_errors, n_warnings; /* all, also those beyond DIAG_MAX */
+	size_t n_errors, n_warnings, n_notes; /* all, also those beyond DIAG_MAX */
 };
 
 void diag_init(struct diag *diag);
@@ -39,6 +41,8 @@ __attribute__((format(printf, 6, 0))) void diag_vadd(struct diag *diag, enum dia
 						     const char *file, unsigned line,
 						     unsigned column, const char *format,
 						     va_list ap);
+/* Gives the entry added last a code, where it has none. */
+void diag_code(struct diag *diag, const char *code);
 /* One line per entry, sorted by file, line and column, then a count of those left out. */
 void diag_print(const struct diag *diag, FILE *out);
 

@@ -362,16 +362,19 @@ names_warn_unused(struct loader *ld)
 	for (size_t i = 0; i < ld->n_lists; i++) {
 		const struct list *list = &ld->lists[i];
 
-		if (!list->used)
-			diag_add(ld->diag, DIAG_WARNING, list->file, list->line, list->column,
-				 "nothing names the list '%s'", list->list.name);
+		if (list->used)
+			continue;
+		diag_add(ld->diag, DIAG_WARNING, list->file, list->line, list->column,
+			 "nothing names the list '%s'", list->list.name);
+		diag_code(ld->diag, "unused-list");
 	}
 	for (size_t i = 0; i < ld->n_macros; i++) {
 		const struct macro *macro = &ld->macros[i];
 
-		if (!macro->used)
-			diag_add(ld->diag, DIAG_WARNING, macro->file, macro->when->name_line,
-				 macro->when->name_column, "nothing names the macro '%s'",
-				 macro->name);
+		if (macro->used)
+			continue;
+		diag_add(ld->diag, DIAG_WARNING, macro->file, macro->when->name_line,
+			 macro->when->name_column, "nothing names the macro '%s'", macro->name);
+		diag_code(ld->diag, "unused-macro");
 	}
 }

@@ -278,6 +278,7 @@ read_exception_facts(struct loader *ld, const struct jsonc *object, const char *
 		return true;
 	diag_add(ld->diag, DIAG_WARNING, ld->file, expires->line, expires->column,
 		 "this exception of '%s' expired on %s and no longer applies", id, expires->text);
+	diag_code(ld->diag, "expired-exception");
 	return false;
 }
 
@@ -417,9 +418,11 @@ read_technique(struct loader *ld, const struct jsonc *text, void *data)
 		mistake(ld, text, "'%.32s' is not an ATT&CK technique like T1059 or T1059.006", s);
 		return;
 	}
-	if (attack_name(s) == NULL)
+	if (attack_name(s) == NULL) {
 		diag_add(ld->diag, DIAG_WARNING, ld->file, text->line, text->column,
 			 "ATT&CK " ATTACK_VERSION " has no technique %s", s);
+		diag_code(ld->diag, "unknown-technique");
+	}
 	loader_add_text(ld, &reading->rule->attack, &reading->rule->n_attack, &reading->attack, s);
 }
 

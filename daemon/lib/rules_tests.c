@@ -214,9 +214,11 @@ read_test_event(struct loader *ld, const struct jsonc *object, const struct rule
 	for (size_t i = 0; event == PYAUDIT_EV_OTHER && i < rule->n_other_events; i++)
 		asked = asked || strcmp(rule->other_events[i], test->event) == 0;
 	/* Without conditions the events are all there is to test. */
-	if (!asked && !rule->disabled && rule->when != NULL && rule->when->op != EXPR_TRUE)
+	if (!asked && !rule->disabled && rule->when != NULL && rule->when->op != EXPR_TRUE) {
 		diag_add(ld->diag, DIAG_WARNING, ld->file, name->line, name->column,
 			 "the rule does not look at %s: this test cannot fail", test->event);
+		diag_code(ld->diag, "test-cannot-fail");
+	}
 	return event;
 }
 

@@ -56,11 +56,11 @@ add_value(struct buf *out, const struct expr *test, const struct expr_value *val
 }
 
 static void
-add_test(struct buf *out, const struct expr *test)
+add_test(struct buf *out, const struct expr *test, bool whole)
 {
 	const char *field = pyaudit_fields[test->field].name;
-	size_t shown = test->n_values > UNPARSE_VALUES_SHOWN + 1 ? UNPARSE_VALUES_SHOWN
-								  : test->n_values;
+	size_t shown = !whole && test->n_values > UNPARSE_VALUES_SHOWN + 1 ? UNPARSE_VALUES_SHOWN
+									   : test->n_values;
 
 	if (test->cmp == CMP_EXISTS) {
 		if (pyaudit_fields[test->field].type != PYAUDIT_TYPE_BOOL)
@@ -86,7 +86,7 @@ add_test(struct buf *out, const struct expr *test)
 }
 
 static void
-add_expr(struct buf *out, const struct expr *expr, enum expr_op within)
+add_expr(struct buf *out, const struct expr *expr, enum expr_op within, bool whole)
 {
 	bool brackets = (expr->op == EXPR_OR && within != EXPR_OR) ||
 			(expr->op == EXPR_AND && within == EXPR_NOT);
@@ -99,16 +99,16 @@ add_expr(struct buf *out, const struct expr *expr, enum expr_op within)
 		break;
 	case EXPR_NOT:
 		buf_add_str(out, "not ");
-		add_expr(out, expr->a, EXPR_NOT);
+		add_expr(out, expr->a, EXPR_NOT, whole);
 		break;
 	case EXPR_AND:
 	case EXPR_OR:
-		add_expr(out, expr->a, expr->op);
+		add_expr(out, expr->a, expr->op, whole);
 		buf_add_str(out, expr->op == EXPR_AND ? " and " : " or ");
-		add_expr(out, expr->b, expr->op);
+		add_expr(out, expr->b, expr->op, whole);
 		break;
 	case EXPR_TEST:
-		add_test(out, expr);
+		add_test(out, expr, whole);
 		break;
 	}
 	if (brackets)
@@ -118,7 +118,13 @@ add_expr(struct buf *out, const struct expr *expr, enum expr_op within)
 void
 unparse_expr(struct buf *out, const struct expr *expr)
 {
-	add_expr(out, expr, EXPR_OR);
+	add_expr(out, expr, EXPR_OR, false);
+}
+
+void
+unparse_whole(struct buf *out, const struct expr *expr)
+{
+	add_expr(out, expr, EXPR_OR, true);
 }
 
 static void

@@ -11,6 +11,8 @@
 
 /* What `pyauditctl rules check` would read as the same condition, unless values are left out. */
 void unparse_expr(struct buf *out, const struct expr *expr);
+/* The same with every value of every list. */
+void unparse_whole(struct buf *out, const struct expr *expr);
 /* A field's value as JSON, or "no value" where @has is false. Long texts are cut. */
 void unparse_value(struct buf *out, bool has, const struct pyaudit_value *value);
 

@@ -115,6 +115,7 @@ _pyauditctl()
 				words="--json --help"
 				case ${COMP_WORDS[2]} in
 				test) words+=" --coverage" ;;
+				check) words+=" --strict --notes" ;;
 				explain) words+=" --proc --caller --layer --capture --event --rules
 					--no-default-rules --observe --all" ;;
 				esac

@@ -138,6 +138,22 @@ def test_the_schema_takes_what_is_right_and_nothing_else():
         assert not check.is_valid(wrong), wrong
 
 
+def test_check_warns_of_what_is_hardly_meant(tmp_path):
+    said = json.loads(ctl("check", "--json", "--notes", SHIPPED))
+    assert said["errors"] == said["warnings"] == 0
+    assert {d["code"] for d in said["diagnostics"]} <= {"some-versions"}
+    bad = write_rules(tmp_path / "r.json", rule("a", "open", "exec.name = 'x'"), rule("b", "@exec", "exec.shell"),
+                      rule("c", "@exec", ["exec.shell", "exec.name = 'sh'"], action="alert", severity="info"),
+                      lists={"shells": ["sh"]})
+    said = json.loads(ctl("check", "--json", bad))
+    assert [(d["level"], d["code"]) for d in said["diagnostics"]] == [
+        ("warning", "unused-list"), ("warning", "never-true"), ("warning", "shadowed")]
+    assert "r.json:" in ctl("check", "--strict", bad, code=1)
+    wrong = write_rules(tmp_path / "w.json", rule("a", "opne"))
+    ctl("check", wrong, code=1)
+    ctl("check", tmp_path / "none.json", code=2)
+
+
 def test_shipped_rules_are_all_reached_in_under_a_second():
     begun = time.monotonic()
     said = json.loads(ctl("test", "--json", "--coverage", SHIPPED))
