@@ -17,6 +17,7 @@
 #include "json.h"
 #include "request.h"
 #include "session.h"
+#include "settings.h"
 
 #define CONTROL_SINKS 2
 
@@ -461,7 +462,7 @@ reload(struct client *client)
 	diag_init(&diag);
 	r = server_reload(server, &diag);
 	if (r == RULES_E_INVALID) {
-		answer_error(client, "the rules have mistakes, those in force stay", &diag);
+		answer_error(client, "the settings or rules have mistakes, those in force stay", &diag);
 	} else if (r < 0) {
 		answer_error(client, strerror(-r), NULL);
 	} else {
@@ -473,6 +474,19 @@ reload(struct client *client)
 		buf_fini(&line);
 	}
 	diag_fini(&diag);
+}
+
+static void
+answer_config(struct client *client)
+{
+	struct buf line;
+	struct json json = begin_status(&line, true);
+
+	json_key(&json, "settings");
+	settings_json(client->server, &json);
+	json_object_end(&json);
+	answer(client, &line, true);
+	buf_fini(&line);
 }
 
 /* Who is at the other end, for the record. */
@@ -512,6 +526,9 @@ take_request(struct client *client, const char *line, size_t len)
 		break;
 	case REQUEST_RELOAD:
 		reload(client);
+		break;
+	case REQUEST_CONFIG:
+		answer_config(client);
 		break;
 	case REQUEST_PAUSE:
 	case REQUEST_RESUME:

@@ -152,27 +152,54 @@ parse_arguments(int argc, char **argv, struct arguments *arguments, struct conf 
 	return -1;
 }
 
-/* The file, then the options. -1 to go on, or an exit code. */
+/* The file and its drop-ins, then the options that set keys. -1 to go on, or an exit code. */
+static int
+read_settings(int argc, char **argv, struct arguments *arguments, struct conf *conf,
+	      struct diag *diag)
+{
+	const char *path = arguments->config != NULL ? arguments->config : CONF_DEFAULT;
+	int r = conf_load_tree(conf, path, diag);
+
+	if (r < 0 && (r != -ENOENT || arguments->config != NULL)) {
+		fprintf(stderr, "pyauditd: cannot read %s: %s\n", path, strerror(-r));
+		return EXIT_FAILED;
+	}
+	return parse_arguments(argc, argv, arguments, conf, diag, true);
+}
+
+/* For a reload: a second set of settings, all or nothing. */
+struct settings {
+	int argc;
+	char **argv;
+	struct arguments *arguments;
+};
+
+static int
+reload_settings(void *data, struct conf *ret, struct diag *diag)
+{
+	const struct settings *settings = data;
+	int r = conf_init(ret) < 0 ? -ENOMEM : 0;
+
+	if (r == 0 && read_settings(settings->argc, settings->argv, settings->arguments, ret, diag) >= 0)
+		r = -EIO;
+	if (r == 0 && diag->n_errors > 0)
+		r = RULES_E_INVALID;
+	if (r != 0)
+		conf_fini(ret);
+	return r;
+}
+
+/* Settings and options. -1 to go on, or an exit code. */
 static int
 load_settings(int argc, char **argv, struct arguments *arguments, struct conf *conf)
 {
-	const char *path = CONF_DEFAULT;
 	struct diag diag;
-	int code, r;
+	int code;
 
 	diag_init(&diag);
 	code = parse_arguments(argc, argv, arguments, conf, &diag, false);
-	if (code < 0 && arguments->config != NULL)
-		path = arguments->config;
-	if (code < 0) {
-		r = conf_load(conf, path, &diag);
-		if (r < 0 && (r != -ENOENT || arguments->config != NULL)) {
-			fprintf(stderr, "pyauditd: cannot read %s: %s\n", path, strerror(-r));
-			code = EXIT_FAILED;
-		}
-	}
 	if (code < 0)
-		code = parse_arguments(argc, argv, arguments, conf, &diag, true);
+		code = read_settings(argc, argv, arguments, conf, &diag);
 	diag_print(&diag, stderr);
 	if (code < 0 && diag.n_errors > 0)
 		code = EXIT_MISTAKES;
@@ -217,10 +244,13 @@ main(int argc, char **argv)
 {
 	struct arguments arguments = {.server = {.ready_fd = -1, .parent_fd = -1}};
 	struct conf conf;
+	struct settings settings = {argc, argv, &arguments};
 	int code;
 
 	if (conf_init(&conf) < 0)
 		return EXIT_FAILED;
+	arguments.server.reload_settings = reload_settings;
+	arguments.server.settings = &settings;
 	code = load_settings(argc, argv, &arguments, &conf);
 	if (code < 0) {
 		(void)signal(SIGPIPE, SIG_IGN);

@@ -19,6 +19,7 @@
 #include "notify.h"
 #include "pyaudit/wire.h"
 #include "session.h"
+#include "settings.h"
 
 #define ACCEPT_PER_TURN 256
 
@@ -362,7 +363,7 @@ server_reload(struct server *server, struct diag *diag)
 
 	notify_reloading();
 	users_load(&server->users, "/etc/passwd");
-	r = policy_load(&server->policy, server->conf, diag, server->log);
+	r = settings_reload(server, diag);
 	if (r == 0) {
 		struct session *session;
 
@@ -373,14 +374,14 @@ server_reload(struct server *server, struct diag *diag)
 		server_status(server, "daemon.reload", "rules reloaded");
 	} else {
 		log_mistakes(server, diag);
-		log_error(server->log, "rules not reloaded, those in force stay: %zu mistakes",
+		log_error(server->log, "nothing reloaded, settings and rules in force stay: %zu mistakes",
 			  diag->n_errors);
 		server_status(server, "daemon.reload-failed",
-			      "rules not reloaded, those in force stay: %zu mistakes",
+			      "nothing reloaded, settings and rules in force stay: %zu mistakes",
 			      diag->n_errors);
 	}
 	kick_sinks(server);
-	notify_ready(r == 0 ? "rules reloaded" : "rules not reloaded: see the log");
+	notify_ready(r == 0 ? "rules reloaded" : "nothing reloaded: see the log");
 	return r;
 }
 
@@ -623,6 +624,7 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 
 	*server = (struct server){
 		.conf = conf,
+		.options = options,
 		.log = log,
 		.lock_fd = -1,
 		.sink_fd = -1,

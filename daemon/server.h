@@ -26,6 +26,7 @@
 #define SERVER_CLIENT_FLUSH_MS 1000
 #define SERVER_LOCK_FILE "pyauditd.lock"
 
+struct server_options;
 struct session;
 struct client;
 LIST_HEAD(session_list, session);
@@ -41,6 +42,7 @@ struct server_stats {
 
 struct server {
 	struct conf *conf;
+	const struct server_options *options;
 	struct log *log;
 	struct event_base *base;
 	int lock_fd;
@@ -90,6 +92,9 @@ struct server {
 
 struct server_options {
 	int ready_fd, parent_fd; /* -1: none */
+	/* Reads the settings again. 0, RULES_E_INVALID (mistakes in @diag), or a negative errno. */
+	int (*reload_settings)(void *data, struct conf *ret, struct diag *diag);
+	void *settings; /* its @data */
 };
 
 /* Takes the runtime directory, loads the policy and listens. 0, or a negative errno or
@@ -115,7 +120,7 @@ const struct buf *server_line(struct server *server, const struct report *report
 
 bool server_tell_sink_losses(struct server *server, struct sink *sink);
 
-/* Reload as by SIGHUP. 0, RULES_E_INVALID (mistakes in @diag), or a negative errno. */
+/* Reload as by SIGHUP, settings and rules. 0, RULES_E_INVALID (mistakes in @diag), or a negative errno. */
 int server_reload(struct server *server, struct diag *diag);
 
 /* Reads every ring and every packet that is there now, and tells the losses. */

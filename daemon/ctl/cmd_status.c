@@ -28,8 +28,8 @@ static const char status_help[] =
 static const char reload_help[] =
 	"Usage: pyauditctl reload [--dir DIR]\n"
 	"\n"
-	"Makes the daemon read its rules again and hand them to every watched process. Rules with\n"
-	"mistakes are shown and change nothing: those in force stay.\n"
+	"Makes the daemon read its settings and rules again and hand the rules to every watched\n"
+	"process. With mistakes in either, they are shown and change nothing: those in force stay.\n"
 	"\n"
 	"  --dir DIR  the daemon's runtime directory (default: PYAUDIT_DIR or /run/pyaudit)\n"
 	"\n"

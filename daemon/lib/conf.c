@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf.h"
 
+#include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
 #include "cleanup.h"
 #include "log.h"
 #include "pyaudit/events.h"
@@ -182,6 +185,30 @@ static const struct conf_key keys[] = {
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 
+static_assert(N_KEYS <= CONF_KEYS_MAX, "origins of every key");
+
+static void
+origin_fini(struct conf_origin *origin)
+{
+	free(origin->file);
+	free(origin->value);
+	*origin = (struct conf_origin){0};
+}
+
+static int
+origin_set(struct conf_origin *origin, const char *file, unsigned line, const char *value)
+{
+	struct conf_origin fresh = {.file = strdup(file), .line = line, .value = strdup(value)};
+
+	if (fresh.file == NULL || fresh.value == NULL) {
+		origin_fini(&fresh);
+		return -ENOMEM;
+	}
+	origin_fini(origin);
+	*origin = fresh;
+	return 0;
+}
+
 int
 conf_init(struct conf *conf)
 {
@@ -208,8 +235,12 @@ void
 conf_fini(struct conf *conf)
 {
 	free(conf->dir);
-	for (size_t i = 0; i < conf->n_rules; i++)
+	for (size_t i = 0; i < conf->n_rules; i++) {
 		free(conf->rules[i]);
+		origin_fini(&conf->rules_origins[i]);
+	}
+	for (size_t i = 0; i < CONF_KEYS_MAX; i++)
+		origin_fini(&conf->origins[i]);
 	free(conf->ndjson);
 	free(conf->watch_units);
 	free(conf->cgroups);
@@ -255,6 +286,10 @@ conf_set(struct conf *conf, const char *name, const char *value, struct diag *di
 		diag_add(diag, DIAG_ERROR, file, line, column, "'%s': %s", name, wrong);
 		return CONF_E_INVALID;
 	}
+	if (origin_set(&conf->origins[key - keys], file, line, value) < 0 ||
+	    (key->set == set_rules &&
+	     origin_set(&conf->rules_origins[conf->n_rules - 1], file, line, value) < 0))
+		return -ENOMEM;
 	return CONF_OK;
 }
 
@@ -361,4 +396,161 @@ conf_load(struct conf *conf, const char *path, struct diag *diag)
 	if (len > CONF_FILE_SIZE_MAX)
 		return -EFBIG;
 	return conf_parse(conf, path, text, len, diag);
+}
+
+static int
+is_conf_file(const struct dirent *entry)
+{
+	size_t len = strlen(entry->d_name);
+
+	return entry->d_name[0] != '.' && len > 5 && strcmp(entry->d_name + len - 5, ".conf") == 0;
+}
+
+int
+conf_load_tree(struct conf *conf, const char *path, struct diag *diag)
+{
+	CLEANUP(freep) char *directory = NULL;
+	CLEANUP(freep) struct dirent **entries = NULL;
+	int first = conf_load(conf, path, diag), n, r = 0;
+
+	if (first < 0 && first != -ENOENT)
+		return first;
+	if (asprintf(&directory, "%s.d", path) < 0) {
+		directory = NULL;
+		return -ENOMEM;
+	}
+	n = scandir(directory, &entries, is_conf_file, alphasort);
+	if (n <= 0)
+		return n < 0 && errno != ENOENT && errno != ENOTDIR ? -errno : first;
+	if (first == -ENOENT)
+		first = 0;
+	for (int i = 0; i < n; i++) {
+		CLEANUP(freep) char *file = NULL;
+		int s = -ENOMEM;
+
+		if (i >= CONF_DROPINS_MAX)
+			s = -E2BIG;
+		else if (asprintf(&file, "%s/%s", directory, entries[i]->d_name) >= 0)
+			s = conf_load(conf, file, diag);
+		else
+			file = NULL;
+		if (s < 0 && r >= 0) {
+			diag_add(diag, DIAG_ERROR, file != NULL ? file : directory, 0, 0,
+				 "cannot be read: %s", strerror(-s));
+			s = CONF_E_INVALID;
+		}
+		r = s > r ? s : r;
+		free(entries[i]);
+	}
+	return r > first ? r : first;
+}
+
+/* A value as it would be written, into @out; false where there is none. */
+static bool
+write_value(const struct conf *conf, const struct conf_key *key, struct buf *out)
+{
+	static const char *const numbers[] = {"", "K", "M", "G"};
+	const void *target = (const char *)conf + key->offset;
+	const char *said = conf->origins[key - keys].value;
+	uint64_t n;
+	unsigned unit = 0;
+
+	buf_reset(out);
+	if (key->set == set_text) {
+		if (*(char *const *)target == NULL)
+			return false;
+		buf_add_str(out, *(char *const *)target);
+	} else if (key->set == set_bool) {
+		buf_add_str(out, *(const bool *)target ? "yes" : "no");
+	} else if (key->set == set_level) {
+		buf_add_str(out, log_level_name((enum log_level)(*(const int *)target)));
+	} else if (key->set == set_size || key->set == set_count) {
+		n = key->set == set_size ? *(const size_t *)target : *(const unsigned *)target;
+		for (; n != 0 && n % 1024 == 0 && unit < 3; n /= 1024)
+			unit++;
+		buf_add_uint(out, n);
+		buf_add_str(out, numbers[unit]);
+	} else if (said != NULL) {
+		buf_add_str(out, said);
+	} else if (key->set == set_record) {
+		buf_add_str(out, "none");
+	} else {
+		return false;
+	}
+	buf_add_char(out, '\0');
+	return !out->failed;
+}
+
+void
+conf_show(const struct conf *conf, conf_show_fn *show, void *data)
+{
+	struct buf value;
+
+	buf_init(&value);
+	for (size_t i = 0; i < N_KEYS; i++) {
+		const struct conf_origin *origin = &conf->origins[i];
+
+		if (keys[i].set != set_rules || conf->n_rules == 0) {
+			bool is_set = write_value(conf, &keys[i], &value);
+
+			show(data, keys[i].name, is_set ? value.data : NULL, origin->file,
+			     origin->line);
+			continue;
+		}
+		for (size_t k = 0; k < conf->n_rules; k++)
+			show(data, keys[i].name, conf->rules[k], conf->rules_origins[k].file,
+			     conf->rules_origins[k].line);
+	}
+	buf_fini(&value);
+}
+
+/* What is made once, when the daemon starts: its directory and sockets, sinks and memory. */
+static const char *const at_start[] = {"dir", "ndjson", "journal", "memory", "sink_queue"};
+
+static int
+carry_key(struct conf *fresh, const struct conf *running, const struct conf_key *key)
+{
+	const struct conf_origin *origin = &running->origins[key - keys];
+	char **text = (char **)((char *)fresh + key->offset);
+	const void *from = (const char *)running + key->offset;
+	char *copy;
+
+	if (key->set == set_text) {
+		copy = *(char *const *)from != NULL ? strdup(*(char *const *)from) : NULL;
+		if (copy == NULL && *(char *const *)from != NULL)
+			return -ENOMEM;
+		free(*text);
+		*text = copy;
+	} else {
+		memcpy((char *)fresh + key->offset, from,
+		       key->set == set_size ? sizeof(size_t) : sizeof(bool));
+	}
+	origin_fini(&fresh->origins[key - keys]);
+	return origin->file == NULL ? 0
+				    : origin_set(&fresh->origins[key - keys], origin->file,
+						 origin->line, origin->value);
+}
+
+int
+conf_carry(struct conf *fresh, const struct conf *running, conf_kept_fn *kept, void *data)
+{
+	struct buf old, new;
+	int r = 0;
+
+	buf_init(&old);
+	buf_init(&new);
+	for (size_t i = 0; r == 0 && i < sizeof(at_start) / sizeof(at_start[0]); i++) {
+		const struct conf_key *key = find_key(at_start[i]);
+		bool was = write_value(running, key, &old), is = write_value(fresh, key, &new);
+
+		if (was == is && (!was || strcmp(old.data, new.data) == 0))
+			continue;
+		kept(data, key->name, was ? old.data : NULL);
+		r = carry_key(fresh, running, key);
+	}
+	if (old.failed || new.failed)
+		r = -ENOMEM;
+	buf_fini(&old);
+	buf_fini(&new);
+	return r;
 }

@@ -15,10 +15,21 @@
 #define CONF_FILE_SIZE_MAX (1u << 20)
 #define CONF_DROPINS_DEFAULT "/etc/systemd/system"
 #define CONF_RULES_MAX 64 /* paths */
+#define CONF_KEYS_MAX 64  /* rows of the table of keys */
+#define CONF_DROPINS_MAX 256 /* files of FILE.d */
+
+/* Where a value came from; all NULL and 0: it is the default. */
+struct conf_origin {
+	char *file; /* or "command line" */
+	unsigned line;
+	char *value; /* as it was written */
+};
 
 struct conf {
 	char *dir;             /* runtime directory */
 	char *rules[CONF_RULES_MAX];
+	struct conf_origin rules_origins[CONF_RULES_MAX];
+	struct conf_origin origins[CONF_KEYS_MAX]; /* by row; of `rules` the last */
 	size_t n_rules;
 	bool default_rules;
 	bool observe;
@@ -56,5 +67,19 @@ int conf_set(struct conf *conf, const char *name, const char *value, struct diag
 int conf_parse(struct conf *conf, const char *name, const char *text, size_t len,
 	       struct diag *diag);
 int conf_load(struct conf *conf, const char *path, struct diag *diag);
+/* The same, then the files *.conf of the directory @path.d, in the order of their names; these need
+ * no file before them. -ENOENT where there is neither. */
+int conf_load_tree(struct conf *conf, const char *path, struct diag *diag);
+
+/* Every value in force, one call each, `rules` one for each path. @value is NULL where the key is not
+ * set, @file NULL and @line 0 for a default. */
+typedef void conf_show_fn(void *data, const char *key, const char *value, const char *file,
+			  unsigned line);
+void conf_show(const struct conf *conf, conf_show_fn *show, void *data);
+
+/* @fresh is to take the place of @running: what only a start can change is carried over into it,
+ * and each key that would have changed is told. 0 or -ENOMEM. */
+typedef void conf_kept_fn(void *data, const char *key, const char *value);
+int conf_carry(struct conf *fresh, const struct conf *running, conf_kept_fn *kept, void *data);
 
 #endif

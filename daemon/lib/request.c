@@ -15,6 +15,7 @@ static const struct {
 } requests[] = {
 	{"status", REQUEST_STATUS, false}, {"tail", REQUEST_TAIL, true},
 	{"capture", REQUEST_CAPTURE, true},
+	{"config", REQUEST_CONFIG, false},
 	{"pause", REQUEST_PAUSE, false}, {"resume", REQUEST_RESUME, false},
 	{"reload", REQUEST_RELOAD, false}, {"drain", REQUEST_DRAIN, false},
 	{"stop", REQUEST_STOP, false},

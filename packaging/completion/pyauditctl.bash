@@ -61,7 +61,7 @@ _pyauditctl()
 	COMPREPLY=()
 
 	if ((COMP_CWORD == 1)); then
-		words="run tail status reload rules capture replay ps pause resume enable disable activate deactivate help --help --version"
+		words="run tail status reload rules capture replay config ps pause resume enable disable activate deactivate help --help --version"
 	elif [[ ${COMP_WORDS[1]} == run ]]; then
 		_pyauditctl_run
 		return
@@ -73,9 +73,19 @@ _pyauditctl()
 		tail) words="--json --since --dir --no-reconnect --help" ;;
 		status) words="--json --dir --help" ;;
 		reload | resume) words="--dir --help" ;;
+		config)
+			if ((COMP_CWORD == 2)); then
+				words="show --help"
+			elif [[ $prev == --config ]]; then
+				_pyauditctl_files -f
+				return
+			else
+				words="--json --config --dir --help"
+			fi
+			;;
 		ps) words="--json --all --dir --help" ;;
 		pause) words="--for --dir --help" ;;
-		help) words="run tail status reload rules capture replay ps pause resume enable disable activate deactivate" ;;
+		help) words="run tail status reload rules capture replay config ps pause resume enable disable activate deactivate" ;;
 		enable | disable)
 			case $prev in
 			--mode) words="observe enforce" ;;
