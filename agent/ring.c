@@ -2,37 +2,52 @@
 #include <string.h>
 
 #include "ring.h"
+#include "testpoint.h"
 
-/* A test build puts a function here that is called with the number of the step just done, and may
- * kill the producer there. */
-#ifndef RING_TEST_POINT
-#define RING_TEST_POINT(step) ((void)0)
-#endif
+/* Each step beyond a lap means that another thread got through meanwhile. So many in a row mean that
+ * the program has overwritten the ring: give up, and count the record as lost. */
+#define CLAIM_STEPS_MAX 1000
 
-/* Each failed attempt means that another thread got through. So many in a row mean that the
- * program has overwritten the ring: give up, and count the record as lost. */
-#define CLAIM_ATTEMPTS_MAX 1000
+#define WORD sizeof(uint64_t)
 
 struct lane {
 	char *bytes;
-	uint64_t size;
-	_Atomic uint64_t *head, *tail, *n_lost;
+	_Atomic uint64_t *claims;
+	uint32_t n_words, n_claims;
+	_Atomic uint64_t *head, *tail;
+};
+
+#define CLAIMS_ORDINARY (PYAUDIT_LANE_ORDINARY_DEFAULT / PYAUDIT_LANE_PER_CLAIM)
+#define CLAIMS_URGENT (PYAUDIT_LANE_URGENT_DEFAULT / PYAUDIT_LANE_PER_CLAIM)
+#define LANES_OFFSET                                                                               \
+	(PYAUDIT_RING_HEADER + (CLAIMS_ORDINARY + CLAIMS_URGENT) * (uint32_t)WORD)
+
+/* The geometry we write into the header, for the daemon. Here it is not read from there: the program
+ * may have written over it. */
+static const struct layout {
+	uint32_t bytes, size, claims, n_claims;
+} layouts[PYAUDIT_N_LANES] = {
+	[PYAUDIT_LANE_ORDINARY] = {LANES_OFFSET, PYAUDIT_LANE_ORDINARY_DEFAULT, PYAUDIT_RING_HEADER,
+				   CLAIMS_ORDINARY},
+	[PYAUDIT_LANE_URGENT] = {LANES_OFFSET + PYAUDIT_LANE_ORDINARY_DEFAULT,
+				 PYAUDIT_LANE_URGENT_DEFAULT,
+				 PYAUDIT_RING_HEADER + CLAIMS_ORDINARY * (uint32_t)WORD,
+				 CLAIMS_URGENT},
 };
 
 static struct lane
 lane_of(struct pyaudit_ring *ring, enum pyaudit_lane n)
 {
-	return (struct lane){.bytes = (char *)ring + ring->lane_offset[n],
-			     .size = ring->lane_size[n],
-			     .head = &ring->head[n],
-			     .tail = &ring->tail[n],
-			     .n_lost = &ring->n_lost[n]};
-}
+	const struct layout *layout = &layouts[n];
 
-static _Atomic uint64_t *
-word_at(const struct lane *lane, uint64_t position)
-{
-	return (_Atomic uint64_t *)(void *)(lane->bytes + (position & (lane->size - 1)));
+	return (struct lane){
+		.bytes = (char *)ring + layout->bytes,
+		.claims = (_Atomic uint64_t *)(void *)((char *)ring + layout->claims),
+		.n_words = layout->size / (uint32_t)WORD,
+		.n_claims = layout->n_claims,
+		.head = &ring->head[n],
+		.tail = &ring->tail[n],
+	};
 }
 
 void
@@ -40,94 +55,86 @@ ring_format(struct pyaudit_ring *ring)
 {
 	ring->magic = PYAUDIT_RING_MAGIC;
 	ring->version = PYAUDIT_RING_VERSION;
-	ring->lane_offset[PYAUDIT_LANE_ORDINARY] = PYAUDIT_RING_HEADER;
-	ring->lane_size[PYAUDIT_LANE_ORDINARY] = PYAUDIT_LANE_ORDINARY_DEFAULT;
-	ring->lane_offset[PYAUDIT_LANE_URGENT] =
-		PYAUDIT_RING_HEADER + PYAUDIT_LANE_ORDINARY_DEFAULT;
-	ring->lane_size[PYAUDIT_LANE_URGENT] = PYAUDIT_LANE_URGENT_DEFAULT;
-}
-
-/*
- * Claims @length bytes at the head. Returns the claim's position, or UINT64_MAX where the lane is
- * full. A claim that would cross the lane's end takes the rest of the lap as PAD and goes on.
- */
-static uint64_t
-claim(const struct lane *lane, uint32_t length, uint32_t tid, bool *ret_half_full)
-{
-	for (unsigned attempt = 0; attempt < CLAIM_ATTEMPTS_MAX; attempt++) {
-		/* Tail first: it never passes a head that is read later, so the difference is at worst
-		 * too large, and full is looked at twice. */
-		uint64_t tail = atomic_load_explicit(lane->tail, memory_order_acquire);
-		uint64_t head = atomic_load_explicit(lane->head, memory_order_acquire);
-		uint64_t to_end = lane->size - (head & (lane->size - 1));
-		bool pad = length > to_end;
-		uint32_t n = pad ? (uint32_t)to_end : length;
-		uint64_t expected = pyaudit_claim_free(head, lane->size);
-		uint64_t wanted = pyaudit_claim_make(head, lane->size, tid, n,
-						     pad ? PYAUDIT_CLAIM_PAD : PYAUDIT_CLAIM_CLAIMED);
-
-		if (head + n - tail > lane->size) {
-			if (atomic_load_explicit(lane->tail, memory_order_acquire) == tail)
-				return UINT64_MAX;
-			continue;
-		}
-		RING_TEST_POINT(1);
-		if (!atomic_compare_exchange_strong_explicit(word_at(lane, head), &expected, wanted,
-							     memory_order_acq_rel,
-							     memory_order_acquire)) {
-			/* Another thread was first. Help it move the head past its claim, so that
-			 * its death just there does not stop everyone; a word of another lap means
-			 * that head has long moved on, and the next look will see it. */
-			uint64_t next = head + pyaudit_claim_length(expected);
-
-			if (next != head && expected >> PYAUDIT_CLAIM_LAP_SHIFT ==
-						    pyaudit_claim_free(head, lane->size) >>
-							    PYAUDIT_CLAIM_LAP_SHIFT)
-				(void)atomic_compare_exchange_strong_explicit(
-					lane->head, &head, next, memory_order_acq_rel,
-					memory_order_relaxed);
-			continue;
-		}
-		/* A thread that slept since it read head, while others went all the way round, may have
-		 * met payload that looks like a free word: zeros, in the first lap. Then the consumer has
-		 * long passed this position. Put back what was there, and start again. */
-		if ((int64_t)(atomic_load_explicit(lane->tail, memory_order_acquire) - head) > 0) {
-			(void)atomic_compare_exchange_strong_explicit(
-				word_at(lane, head), &wanted, expected, memory_order_acq_rel,
-				memory_order_relaxed);
-			continue;
-		}
-		RING_TEST_POINT(2);
-		*ret_half_full = head + n - tail > lane->size / 2;
-		expected = head;
-		(void)atomic_compare_exchange_strong_explicit(lane->head, &expected, head + n,
-							      memory_order_acq_rel,
-							      memory_order_relaxed);
-		RING_TEST_POINT(3);
-		if (!pad)
-			return head;
+	for (unsigned i = 0; i < PYAUDIT_N_LANES; i++) {
+		ring->lane_offset[i] = layouts[i].bytes;
+		ring->lane_size[i] = layouts[i].size;
+		ring->claims_offset[i] = layouts[i].claims;
+		ring->n_claims[i] = layouts[i].n_claims;
 	}
-	return UINT64_MAX;
 }
 
-/* Word by word, atomically: a thread that slept between reading head and its claim may still try a
- * compare-and-swap on a word that has become payload. It fails, but it looks. */
+static _Atomic uint64_t *
+claim_at(const struct lane *lane, uint64_t place)
+{
+	return &lane->claims[pyaudit_place_index(place) & (lane->n_claims - 1)];
+}
+
+/* Words left in the lap at @place. */
+static uint32_t
+words_to_end(const struct lane *lane, uint64_t place)
+{
+	return lane->n_words - (pyaudit_place_words(place) & (lane->n_words - 1));
+}
+
+/* A hint for the next producer: where it fails to be the newest place, that one walks on from it. */
 static void
-store_record(_Atomic uint64_t *words, const void *record, size_t size)
+move_head(const struct lane *lane, uint64_t place)
 {
-	const char *bytes = record;
-	size_t n = size / sizeof(uint64_t), left = size % sizeof(uint64_t);
-	uint64_t word;
+	if ((int64_t)(place - atomic_load_explicit(lane->head, memory_order_relaxed)) > 0)
+		atomic_store_explicit(lane->head, place, memory_order_release);
+}
 
-	for (size_t i = 0; i < n; i++) {
-		memcpy(&word, bytes + i * sizeof(word), sizeof(word));
-		atomic_store_explicit(&words[i], word, memory_order_relaxed);
+struct claimed {
+	uint64_t place;
+	uint64_t word; /* as it was claimed */
+};
+
+/* Claims @n_words at the end of the lane. False: it is full. */
+static bool
+claim(const struct lane *lane, uint32_t n_words, uint32_t tid, struct claimed *ret,
+      bool *ret_half_full)
+{
+	uint64_t place = atomic_load_explicit(lane->head, memory_order_acquire);
+
+	for (uint32_t steps = lane->n_claims + CLAIM_STEPS_MAX; steps > 0; steps--) {
+		uint64_t tail = atomic_load_explicit(lane->tail, memory_order_acquire);
+		_Atomic uint64_t *word = claim_at(lane, place);
+		uint64_t seen = atomic_load_explicit(word, memory_order_acquire);
+		uint64_t free_word =
+			pyaudit_claim_free(pyaudit_place_index(place), lane->n_claims);
+		uint32_t used, n = n_words, to_end;
+
+		if (seen != free_word) {
+			int32_t ahead = pyaudit_claim_ahead(seen, free_word);
+
+			if (ahead < 0)
+				return false;
+			place = ahead > 0 ? tail
+					  : pyaudit_place_after(place, pyaudit_claim_words(seen));
+			continue;
+		}
+		to_end = words_to_end(lane, place);
+		if (n > to_end)
+			n += to_end;
+		used = pyaudit_place_words(pyaudit_place_words(place) - pyaudit_place_words(tail));
+		if (used + n > lane->n_words) {
+			if (atomic_load_explicit(lane->tail, memory_order_acquire) == tail)
+				return false;
+			continue;
+		}
+		ret->place = place;
+		ret->word = pyaudit_claim_make(free_word, tid, n, PYAUDIT_CLAIM_CLAIMED);
+		TEST_POINT("claim");
+		if (!atomic_compare_exchange_strong_explicit(word, &seen, ret->word,
+							     memory_order_acq_rel,
+							     memory_order_relaxed))
+			continue;
+		TEST_POINT("claimed");
+		*ret_half_full = used + n > lane->n_words / 2;
+		move_head(lane, pyaudit_place_after(place, n));
+		return true;
 	}
-	if (left > 0) {
-		word = 0;
-		memcpy(&word, bytes + n * sizeof(word), left);
-		atomic_store_explicit(&words[n], word, memory_order_relaxed);
-	}
+	return false;
 }
 
 bool
@@ -135,28 +142,34 @@ ring_push(struct pyaudit_ring *ring, enum pyaudit_lane n, const void *record, si
 	  uint32_t tid, bool *ret_half_full, bool *ret_wake)
 {
 	struct lane lane = lane_of(ring, n);
-	uint32_t length = (uint32_t)((sizeof(uint64_t) + size + 7) & ~(size_t)7);
-	uint64_t position = claim(&lane, length, tid, ret_half_full);
-	_Atomic uint64_t *word;
+	uint32_t n_words = (uint32_t)((PYAUDIT_NUMBER_SIZE + size + WORD - 1) / WORD);
+	uint64_t number = atomic_fetch_add_explicit(&ring->n_tried[n], 1, memory_order_relaxed);
+	struct claimed claimed;
+	uint32_t to_end;
+	char *at;
 
-	if (position == UINT64_MAX) {
-		atomic_fetch_add_explicit(lane.n_lost, 1, memory_order_relaxed);
+	*ret_wake = false;
+	TEST_POINT("numbered");
+	if (!claim(&lane, n_words, tid, &claimed, ret_half_full)) {
+		TEST_POINT("full");
+		atomic_fetch_add_explicit(&ring->n_lost[n], 1, memory_order_relaxed);
 		*ret_half_full = true;
-		*ret_wake = false;
 		return false;
 	}
-	word = word_at(&lane, position);
-	store_record(word + 1, record, size);
-	RING_TEST_POINT(4);
-	atomic_store_explicit(word,
-			      pyaudit_claim_make(position, lane.size, tid, length,
-						 PYAUDIT_CLAIM_COMMITTED),
-			      memory_order_release);
-	RING_TEST_POINT(5);
+	TEST_POINT("head moved");
+	to_end = words_to_end(&lane, claimed.place);
+	at = lane.bytes + (n_words > to_end ? 0 : (lane.n_words - to_end) * WORD);
+	memcpy(at, &number, sizeof(number));
+	memcpy(at + PYAUDIT_NUMBER_SIZE, record, size);
+	TEST_POINT("written");
 	/* The commit must be visible before asleep is read; the consumer sets asleep before it
-	 * reads the words again: one of the two sees the other. */
-	atomic_thread_fence(memory_order_seq_cst);
-	*ret_wake = atomic_load_explicit(&ring->asleep, memory_order_relaxed) != 0 &&
-		    atomic_exchange(&ring->asleep, 0) != 0;
+	 * reads the claims again: one of the two sees the other. */
+	if (!atomic_compare_exchange_strong_explicit(
+		    claim_at(&lane, claimed.place), &claimed.word,
+		    claimed.word ^ PYAUDIT_CLAIM_CLAIMED ^ PYAUDIT_CLAIM_COMMITTED,
+		    memory_order_seq_cst, memory_order_relaxed))
+		return false;
+	TEST_POINT("committed");
+	*ret_wake = atomic_load(&ring->asleep) != 0 && atomic_exchange(&ring->asleep, 0) != 0;
 	return true;
 }

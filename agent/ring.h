@@ -9,15 +9,16 @@
 #include "pyaudit/ring.h"
 
 /* Bytes of a ring with the default lanes. */
-#define RING_SIZE                                                                                  \
-	(PYAUDIT_RING_HEADER + PYAUDIT_LANE_ORDINARY_DEFAULT + PYAUDIT_LANE_URGENT_DEFAULT)
+#define RING_LANES (PYAUDIT_LANE_ORDINARY_DEFAULT + PYAUDIT_LANE_URGENT_DEFAULT)
+#define RING_SIZE (PYAUDIT_RING_HEADER + RING_LANES / PYAUDIT_LANE_PER_CLAIM * 8 + RING_LANES)
 
 /* Writes the geometry into a fresh, zeroed mapping of RING_SIZE bytes. */
 void ring_format(struct pyaudit_ring *ring);
 
 /*
- * Puts one record into a lane. False: the lane is full, which is counted in n_lost. Lock-free; a
- * thread that dies inside leaves a claim that the consumer can step over.
+ * Puts one record into a lane. False: the lane is full, which is counted in n_lost (or the consumer
+ * took this thread for dead and has counted the record as torn). Lock-free; a thread that dies inside
+ * leaves a claim that the consumer can step over.
  * *ret_half_full tells that the lane is more than half full, *ret_wake that the consumer sleeps
  * and this thread is the one to wake it.
  */

@@ -220,11 +220,13 @@ tell_losses(struct session *session, uint64_t now_ns)
 
 	session->told_ns = now_ns;
 	for (unsigned i = 0; session->drain.ring != NULL && i < PYAUDIT_N_LANES; i++) {
-		struct drain_losses losses = drain_take_losses(&session->drain, i);
+		struct drain_losses total, losses = drain_take_losses(&session->drain, i,
+								      session->is_dead, &total);
 
 		report_loss(session, REPORT_CAUSE_RING_FULL, losses.n_full, names[i]);
 		report_loss(session, REPORT_CAUSE_TORN, losses.n_torn, names[i]);
 		report_loss(session, REPORT_CAUSE_CORRUPT, losses.n_corrupt, names[i]);
+		drain_told(&session->drain, i, total.n_full);
 	}
 	report_loss(session, REPORT_CAUSE_CORRUPT, session->n_undecoded, NULL);
 	session->n_undecoded = 0;
@@ -233,7 +235,7 @@ tell_losses(struct session *session, uint64_t now_ns)
 }
 
 static void
-take_record(void *data, enum pyaudit_lane lane, const uint8_t *record, size_t size)
+take_record(void *data, enum pyaudit_lane lane, uint64_t number, const uint8_t *record, size_t size)
 {
 	struct session *session = data;
 	struct server *server = session->server;
@@ -241,6 +243,7 @@ take_record(void *data, enum pyaudit_lane lane, const uint8_t *record, size_t si
 	struct report report;
 
 	(void)lane;
+	(void)number;
 	if (pyaudit_record_decode(decoded, record, size) < 0) {
 		session->n_undecoded++;
 		return;
@@ -289,7 +292,7 @@ raise_finding(struct session *session, enum pyaudit_event_id id)
 		verdict.action = PYAUDIT_ACTION_ALERT;
 	size = pyaudit_record_encode(record, &event, &verdict, server->policy.generation,
 				     clock_ns(CLOCK_REALTIME), session->inner_pid, 0);
-	take_record(session, PYAUDIT_LANE_URGENT, record, size);
+	take_record(session, PYAUDIT_LANE_URGENT, 0, record, size);
 }
 
 /* Does the process still have its ring mapped? After an exec it has not. */
@@ -672,7 +675,7 @@ take_frame(struct session *session, const struct frame *frame, int fd)
 		}
 		break;
 	case PYAUDIT_FRAME_RECORD:
-		take_record(session, PYAUDIT_LANE_ORDINARY, frame->payload, frame->length);
+		take_record(session, PYAUDIT_LANE_ORDINARY, 0, frame->payload, frame->length);
 		break;
 	case PYAUDIT_FRAME_LOST:
 		if (frame->length < sizeof(lost))

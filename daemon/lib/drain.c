@@ -9,28 +9,31 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#define WORD 8u
+
 /* Copied out of the mapping before it is looked at. */
 struct geometry {
-	uint64_t offset[PYAUDIT_N_LANES], size[PYAUDIT_N_LANES];
+	uint32_t bytes, size, claims, n_claims;
 };
 
 static _Atomic uint64_t *
-word_at(const struct drain_lane *lane, uint64_t position)
+claim_at(const struct drain_lane *lane, uint64_t place)
 {
-	return (_Atomic uint64_t *)(void *)(lane->base + (position & (lane->size - 1)));
+	return &lane->claims[pyaudit_place_index(place) & (lane->n_claims - 1)];
 }
 
 static uint64_t
-load_word(const struct drain_lane *lane, uint64_t position)
+free_word_at(const struct drain_lane *lane, uint64_t place)
 {
-	return atomic_load_explicit(word_at(lane, position), memory_order_acquire);
+	return pyaudit_claim_free(pyaudit_place_index(place), lane->n_claims);
 }
 
 static int
 check_file(int fd, size_t *ret_size, const char **ret_why)
 {
 	const int wanted = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-	const size_t size_max = PYAUDIT_RING_HEADER + 2 * (size_t)PYAUDIT_LANE_SIZE_MAX;
+	const size_t size_max =
+		PYAUDIT_RING_HEADER + PYAUDIT_N_LANES * 2 * (size_t)PYAUDIT_LANE_SIZE_MAX;
 	struct statfs fs;
 	struct stat st;
 	int seals;
@@ -56,24 +59,38 @@ check_file(int fd, size_t *ret_size, const char **ret_why)
 	return 0;
 }
 
-static int
-check_geometry(const struct geometry *g, size_t file_size, const char **ret_why)
+static bool
+is_power_of_two(uint32_t n, uint32_t min, uint32_t max)
 {
-	uint64_t end = PYAUDIT_RING_HEADER;
+	return n >= min && n <= max && (n & (n - 1)) == 0;
+}
+
+static int
+check_geometry(const struct geometry g[PYAUDIT_N_LANES], size_t file_size, const char **ret_why)
+{
+	size_t end = PYAUDIT_RING_HEADER;
 
 	for (unsigned i = 0; i < PYAUDIT_N_LANES; i++) {
-		uint64_t size = g->size[i];
-
-		if (size < PYAUDIT_LANE_SIZE_MIN || size > PYAUDIT_LANE_SIZE_MAX ||
-		    (size & (size - 1)) != 0) {
+		if (!is_power_of_two(g[i].size, PYAUDIT_LANE_SIZE_MIN, PYAUDIT_LANE_SIZE_MAX)) {
 			*ret_why = "a lane's size is not a power of two within limits";
 			return -EBADMSG;
 		}
-		if (g->offset[i] != end) {
+		if (!is_power_of_two(g[i].n_claims, DRAIN_CLAIMS_MIN, g[i].size / WORD)) {
+			*ret_why = "a lane's claims are not a power of two within limits";
+			return -EBADMSG;
+		}
+		if (g[i].claims != end) {
+			*ret_why = "a lane's claims are not where they belong";
+			return -EBADMSG;
+		}
+		end += g[i].n_claims * WORD;
+	}
+	for (unsigned i = 0; i < PYAUDIT_N_LANES; i++) {
+		if (g[i].bytes != end) {
 			*ret_why = "a lane is not where it belongs";
 			return -EBADMSG;
 		}
-		end += size;
+		end += g[i].size;
 	}
 	if (end != file_size) {
 		*ret_why = "the ring's size is not that of its lanes";
@@ -82,41 +99,39 @@ check_geometry(const struct geometry *g, size_t file_size, const char **ret_why)
 	return 0;
 }
 
-/* Where to go on: the shared tail, moved past what an earlier daemon freed before it was killed.
- * Positions that cannot be are given up, which is a loss of unknown number, told as one. */
+/* Goes on at the shared tail. A daemon that was killed behind its step of moving it has left claims
+ * before it that are not free yet. */
 static void
-take_up_tail(struct drain *drain, enum pyaudit_lane which)
+take_up(struct drain *drain, enum pyaudit_lane which)
 {
 	struct drain_lane *lane = &drain->lane[which];
-	uint64_t head = atomic_load_explicit(&drain->ring->head[which], memory_order_acquire);
 	uint64_t tail = atomic_load_explicit(&drain->ring->tail[which], memory_order_acquire);
-	uint64_t freed;
+	uint64_t torn = atomic_load_explicit(&drain->ring->torn[which], memory_order_relaxed);
+	uint64_t index = pyaudit_place_index(tail);
 
-	if (head % 8 != 0) {
-		lane->broken = true;
-		lane->n_corrupt++;
-		return;
+	lane->tail = lane->read = tail;
+	lane->torn_from = pyaudit_place_index(torn);
+	lane->n_torn = lane->told.n_torn = pyaudit_place_words(torn);
+	lane->told.n_full = atomic_load(&drain->ring->n_told[which]);
+	for (uint32_t i = 1; i <= lane->n_claims && i <= index; i++) {
+		uint64_t place = pyaudit_place_make(index - i, 0);
+		uint64_t freed = free_word_at(lane, place);
+		uint64_t word = atomic_load_explicit(claim_at(lane, place), memory_order_acquire);
+
+		if (pyaudit_claim_ahead(word, freed) == 0 && word != freed)
+			atomic_store_explicit(claim_at(lane, place),
+					      pyaudit_claim_free(index - i + lane->n_claims,
+								 lane->n_claims),
+					      memory_order_release);
 	}
-	if (tail % 8 != 0 || head - tail > lane->size) {
-		lane->tail = head;
-		lane->n_corrupt++;
-		return;
-	}
-	while (tail != head) {
-		freed = pyaudit_claim_free(tail + lane->size, lane->size);
-		if (load_word(lane, tail) != freed)
-			break;
-		tail += 8;
-	}
-	lane->tail = tail;
-	atomic_store_explicit(&drain->ring->tail[which], tail, memory_order_release);
 }
 
 int
 drain_open(struct drain *ret, int fd, const char **ret_why)
 {
 	struct drain drain = {0};
-	struct geometry geometry;
+	struct geometry geometry[PYAUDIT_N_LANES];
+	const volatile struct pyaudit_ring *once;
 	void *map;
 	int r;
 
@@ -134,26 +149,23 @@ drain_open(struct drain *ret, int fd, const char **ret_why)
 		r = -EPROTO;
 		goto fail;
 	}
-	for (unsigned i = 0; i < PYAUDIT_N_LANES; i++) {
-		const volatile struct pyaudit_ring *once = drain.ring;
-
-		geometry.offset[i] = once->lane_offset[i];
-		geometry.size[i] = once->lane_size[i];
-	}
-	r = check_geometry(&geometry, drain.map_size, ret_why);
+	once = drain.ring;
+	for (unsigned i = 0; i < PYAUDIT_N_LANES; i++)
+		geometry[i] = (struct geometry){once->lane_offset[i], once->lane_size[i],
+						once->claims_offset[i], once->n_claims[i]};
+	r = check_geometry(geometry, drain.map_size, ret_why);
 	if (r < 0)
 		goto fail;
 
 	for (unsigned i = 0; i < PYAUDIT_N_LANES; i++) {
 		struct drain_lane *lane = &drain.lane[i];
-		uint64_t n_lost = atomic_load(&drain.ring->n_lost[i]);
 
-		lane->base = (uint8_t *)map + geometry.offset[i];
-		lane->size = geometry.size[i];
-		lane->n_told = atomic_load(&drain.ring->n_told[i]);
-		if (lane->n_told > n_lost)
-			lane->n_told = n_lost;
-		take_up_tail(&drain, i);
+		lane->base = (uint8_t *)map + geometry[i].bytes;
+		lane->n_words = geometry[i].size / WORD;
+		lane->claims =
+			(_Atomic uint64_t *)(void *)((uint8_t *)map + geometry[i].claims);
+		lane->n_claims = geometry[i].n_claims;
+		take_up(&drain, i);
 	}
 	*ret = drain;
 	return 0;
@@ -171,68 +183,56 @@ drain_close(struct drain *drain)
 	*drain = (struct drain){0};
 }
 
-/* Copies the record at @position out and frees its words: payload first, claim word last. */
+/* Where a claim's payload stands, in words, and how long it is: see the header's skipped ends. */
 static void
-take_record(const struct drain_lane *lane, uint64_t position, uint32_t length, uint64_t *out)
+payload_of(const struct drain_lane *lane, uint64_t place, uint32_t n_words, uint32_t *ret_at,
+	   uint32_t *ret_n)
 {
-	_Atomic uint64_t *word = word_at(lane, position);
-	uint64_t freed = pyaudit_claim_free(position + lane->size, lane->size);
+	uint32_t at = pyaudit_place_words(place) & (lane->n_words - 1);
+	uint32_t to_end = lane->n_words - at;
+	bool skips = n_words > to_end;
 
-	for (uint32_t i = 1; i < length / 8; i++) {
-		out[i - 1] = atomic_load_explicit(&word[i], memory_order_relaxed);
-		atomic_store_explicit(&word[i], freed, memory_order_relaxed);
-	}
-	atomic_store_explicit(&word[0], freed, memory_order_release);
+	*ret_at = skips ? 0 : at;
+	*ret_n = skips ? n_words - to_end : n_words;
 }
 
-/* Claims are rounded up to whole words; the record's head says how long it is. */
+/* A claim that a producer can have made at the place to be read. */
+static bool
+claim_is_sane(const struct drain_lane *lane, uint64_t word)
+{
+	uint32_t at, n, n_words = pyaudit_claim_words(word);
+
+	if (pyaudit_claim_ahead(word, free_word_at(lane, lane->read)) != 0 ||
+	    (word & PYAUDIT_CLAIM_STATE) == PYAUDIT_CLAIM_FREE || n_words > lane->n_words)
+		return false;
+	payload_of(lane, lane->read, n_words, &at, &n);
+	return n > PYAUDIT_NUMBER_SIZE / WORD && n <= DRAIN_PAYLOAD_MAX / WORD;
+}
+
+/* Payloads are rounded up to whole words; the record's head says how long it is. */
 static size_t
 record_size(const uint64_t *record, uint32_t room)
 {
 	pyaudit_le32 size;
 
-	if (room < sizeof(size))
-		return room;
 	memcpy(&size, record, sizeof(size));
 	return pyaudit_get32(size) < room ? pyaudit_get32(size) : room;
 }
 
 static void
-free_words(const struct drain_lane *lane, uint64_t position, uint32_t length)
+deliver(const struct drain_lane *lane, enum pyaudit_lane which, uint32_t n_words,
+	const struct drain_calls *calls)
 {
-	_Atomic uint64_t *word = word_at(lane, position);
-	uint64_t freed = pyaudit_claim_free(position + lane->size, lane->size);
+	uint64_t payload[DRAIN_PAYLOAD_MAX / WORD];
+	const _Atomic uint64_t *from;
+	uint32_t at, n;
 
-	for (uint32_t i = length / 8; i-- > 0;)
-		atomic_store_explicit(&word[i], freed, memory_order_release);
-}
-
-/* A thread may have died, or not come further yet, between its claim and moving the head. Once the
- * claim word is freed no producer could tell how far to help, so we do. A committed record needs
- * none of that. */
-static void
-pass_head(struct drain *drain, enum pyaudit_lane which, uint32_t length)
-{
-	uint64_t head = drain->lane[which].tail;
-
-	(void)atomic_compare_exchange_strong_explicit(&drain->ring->head[which], &head,
-						      head + length, memory_order_acq_rel,
-						      memory_order_relaxed);
-}
-
-/* A claim that a producer can have made at this position. */
-static bool
-claim_is_sane(const struct drain_lane *lane, uint64_t position, uint64_t word)
-{
-	uint64_t left = lane->size - (position & (lane->size - 1));
-	uint32_t length = pyaudit_claim_length(word);
-
-	if (word >> PYAUDIT_CLAIM_LAP_SHIFT != (position / lane->size & 0xffff))
-		return false;
-	if (length < 8 || length % 8 != 0 || length > left)
-		return false;
-	return (word & PYAUDIT_CLAIM_STATE) == PYAUDIT_CLAIM_PAD ? length == left
-								 : length <= DRAIN_CLAIM_MAX;
+	payload_of(lane, lane->read, n_words, &at, &n);
+	from = (const _Atomic uint64_t *)(const void *)lane->base + at;
+	for (uint32_t i = 0; i < n; i++)
+		payload[i] = atomic_load_explicit(&from[i], memory_order_relaxed);
+	calls->record(calls->data, which, payload[0], (const uint8_t *)&payload[1],
+		      record_size(&payload[1], (n - 1) * WORD));
 }
 
 /* Whether a claim that is not committed will never be. */
@@ -242,8 +242,8 @@ claim_is_dead(struct drain_lane *lane, uint64_t word, bool dead, uint64_t now_ns
 {
 	if (dead)
 		return true;
-	if (lane->stuck_since_ns == 0 || lane->stuck_at != lane->tail) {
-		lane->stuck_at = lane->tail;
+	if (lane->stuck_since_ns == 0 || lane->stuck_at != lane->read) {
+		lane->stuck_at = lane->read;
 		lane->stuck_since_ns = now_ns;
 		return false;
 	}
@@ -252,61 +252,96 @@ claim_is_dead(struct drain_lane *lane, uint64_t word, bool dead, uint64_t now_ns
 	return !calls->alive(calls->data, pyaudit_claim_tid(word), lane->stuck_since_ns);
 }
 
+struct drain_mark
+drain_mark(const struct drain *drain, enum pyaudit_lane which)
+{
+	const struct drain_lane *lane = &drain->lane[which];
+
+	return (struct drain_mark){.place = lane->read, .n_torn = lane->n_torn};
+}
+
+void
+drain_release(struct drain *drain, enum pyaudit_lane which, const struct drain_mark *mark)
+{
+	struct drain_lane *lane = &drain->lane[which];
+	uint64_t from = pyaudit_place_index(lane->tail), to = pyaudit_place_index(mark->place);
+	uint64_t n = (to - from) & PYAUDIT_PLACE_INDEX;
+
+	if (n == 0 || n > lane->n_claims)
+		return;
+	atomic_store_explicit(&drain->ring->torn[which], pyaudit_place_make(to, mark->n_torn),
+			      memory_order_relaxed);
+	lane->tail = mark->place;
+	/* Once tail is stored the next daemon begins there, and frees what we may not come to. */
+	atomic_store_explicit(&drain->ring->tail[which], mark->place, memory_order_release);
+	for (uint64_t i = from; i < from + n; i++)
+		atomic_store_explicit(claim_at(lane, pyaudit_place_make(i, 0)),
+				      pyaudit_claim_free(i + lane->n_claims, lane->n_claims),
+				      memory_order_release);
+}
+
+/* Whether the whole lap is read and waits to be released: no claim can be behind it. */
+static bool
+holds_a_lap(const struct drain_lane *lane)
+{
+	return pyaudit_place_index(lane->read - lane->tail) == lane->n_claims;
+}
+
+/* The record at the place to be read; moves that. DRAIN_BUDGET: there may be more. */
+static enum drain_outcome
+read_one(struct drain_lane *lane, enum pyaudit_lane which, bool dead, uint64_t now_ns,
+	 const struct drain_calls *calls)
+{
+	_Atomic uint64_t *claim = claim_at(lane, lane->read);
+	uint64_t word = atomic_load_explicit(claim, memory_order_acquire);
+
+	if (word == free_word_at(lane, lane->read) || holds_a_lap(lane))
+		return DRAIN_EMPTY;
+	if (!claim_is_sane(lane, word)) {
+		lane->broken = true;
+		lane->n_corrupt++;
+		return DRAIN_BROKEN;
+	}
+	switch (word & PYAUDIT_CLAIM_STATE) {
+	case PYAUDIT_CLAIM_CLAIMED:
+		if (!claim_is_dead(lane, word, dead, now_ns, calls))
+			return DRAIN_STUCK;
+		/* Its thread may have committed before it went. */
+		if (!atomic_compare_exchange_strong_explicit(claim, &word, word | PYAUDIT_CLAIM_TORN,
+							     memory_order_acq_rel,
+							     memory_order_relaxed))
+			return DRAIN_BUDGET;
+		/* fall through */
+	case PYAUDIT_CLAIM_TORN:
+		if (pyaudit_place_index(lane->read) >= lane->torn_from)
+			lane->n_torn++;
+		break;
+	default:
+		deliver(lane, which, pyaudit_claim_words(word), calls);
+		break;
+	}
+	lane->read = pyaudit_place_after(lane->read, pyaudit_claim_words(word));
+	return DRAIN_BUDGET;
+}
+
 enum drain_outcome
 drain_run(struct drain *drain, enum pyaudit_lane which, unsigned n_records, bool dead,
 	  uint64_t now_ns, const struct drain_calls *calls)
 {
 	struct drain_lane *lane = &drain->lane[which];
-	_Atomic uint64_t *shared_tail = &drain->ring->tail[which];
-	uint64_t record[DRAIN_CLAIM_MAX / 8];
 	enum drain_outcome outcome = DRAIN_BUDGET;
-	unsigned n_done = 0;
+	struct drain_mark mark;
 
 	if (lane->broken)
 		return DRAIN_BROKEN;
-	while (n_done < n_records) {
-		uint64_t word = load_word(lane, lane->tail);
-		uint32_t length = pyaudit_claim_length(word);
-
-		if ((word & PYAUDIT_CLAIM_STATE) == PYAUDIT_CLAIM_FREE) {
-			outcome = DRAIN_EMPTY;
-			break;
-		}
-		if (!claim_is_sane(lane, lane->tail, word)) {
-			lane->broken = true;
-			lane->n_corrupt++;
-			outcome = DRAIN_BROKEN;
-			break;
-		}
-		switch (word & PYAUDIT_CLAIM_STATE) {
-		case PYAUDIT_CLAIM_CLAIMED:
-			if (!claim_is_dead(lane, word, dead, now_ns, calls)) {
-				outcome = DRAIN_STUCK;
-				goto out;
-			}
-			/* Its thread may have committed before it went. */
-			if (load_word(lane, lane->tail) != word)
-				continue;
-			pass_head(drain, which, length);
-			free_words(lane, lane->tail, length);
-			lane->n_torn++;
-			break;
-		case PYAUDIT_CLAIM_PAD:
-			pass_head(drain, which, length);
-			free_words(lane, lane->tail, length);
-			break;
-		default:
-			take_record(lane, lane->tail, length, record);
-			calls->record(calls->data, which, (const uint8_t *)record,
-				      record_size(record, length - 8));
-			break;
-		}
-		lane->tail += length;
-		if (++n_done % DRAIN_TAIL_EVERY == 0)
-			atomic_store_explicit(shared_tail, lane->tail, memory_order_release);
+	for (unsigned n = 1; outcome == DRAIN_BUDGET && n <= n_records; n++) {
+		outcome = read_one(lane, which, dead, now_ns, calls);
+		if (calls->hold || (outcome == DRAIN_BUDGET && n < n_records &&
+				    n % DRAIN_RELEASE_EVERY != 0))
+			continue;
+		mark = drain_mark(drain, which);
+		drain_release(drain, which, &mark);
 	}
-out:
-	atomic_store_explicit(shared_tail, lane->tail, memory_order_release);
 	return outcome;
 }
 
@@ -314,22 +349,8 @@ void
 drain_all(struct drain *drain, enum pyaudit_lane which, bool dead, uint64_t now_ns,
 	  const struct drain_calls *calls)
 {
-	const struct drain_lane *lane = &drain->lane[which];
-	uint64_t left = atomic_load_explicit(&drain->ring->head[which], memory_order_acquire) -
-			lane->tail;
-
-	/* As far as the head is now; a head that lies further than a lane is a lie. One batch more
-	 * takes what was claimed and never reached the head. */
-	if (left > lane->size)
-		left = lane->size;
-	for (uint64_t start = lane->tail;;) {
-		bool last = lane->tail - start >= left;
-
-		if (drain_run(drain, which, DRAIN_TAIL_EVERY, dead, now_ns, calls) !=
-			    DRAIN_BUDGET ||
-		    last)
-			break;
-	}
+	/* What can be there now; whoever writes on meanwhile does not keep us. */
+	(void)drain_run(drain, which, drain->lane[which].n_claims, dead, now_ns, calls);
 }
 
 bool
@@ -338,9 +359,8 @@ drain_pending(const struct drain *drain)
 	for (unsigned i = 0; i < PYAUDIT_N_LANES; i++) {
 		const struct drain_lane *lane = &drain->lane[i];
 
-		if (!lane->broken &&
-		    (atomic_load(word_at(lane, lane->tail)) & PYAUDIT_CLAIM_STATE) !=
-			    PYAUDIT_CLAIM_FREE)
+		if (!lane->broken && !holds_a_lap(lane) &&
+		    atomic_load(claim_at(lane, lane->read)) != free_word_at(lane, lane->read))
 			return true;
 	}
 	return false;
@@ -362,34 +382,54 @@ drain_adopt(struct drain *drain, const struct drain *old)
 	for (unsigned i = 0; i < PYAUDIT_N_LANES; i++) {
 		struct drain_lane *lane = &drain->lane[i];
 		const struct drain_lane *before = &old->lane[i];
-		uint64_t head = atomic_load(&drain->ring->head[i]);
+		uint32_t n = pyaudit_place_words(pyaudit_place_words(before->read) -
+						 pyaudit_place_words(lane->tail));
 
-		/* Words behind our place are freed as if they had been read here. */
-		if (lane->size != before->size || before->tail - lane->tail > lane->size ||
-		    head - before->tail > lane->size)
+		if (lane->n_words != before->n_words || lane->n_claims != before->n_claims ||
+		    pyaudit_place_index(before->read - lane->tail) > lane->n_claims ||
+		    n > lane->n_words)
 			continue;
-		while (lane->tail != before->tail) {
-			free_words(lane, lane->tail, 8);
-			lane->tail += 8;
-		}
-		atomic_store_explicit(&drain->ring->tail[i], lane->tail, memory_order_release);
-		lane->n_told = before->n_told;
+		lane->read = before->read;
 		lane->n_torn = before->n_torn;
 		lane->n_corrupt += before->n_corrupt;
+		lane->told = before->told;
 	}
 }
 
+/* A counter that goes back is a lie: told again from there. */
+static uint64_t
+untold(uint64_t total, uint64_t told)
+{
+	return total >= told ? total - told : total;
+}
+
 struct drain_losses
-drain_take_losses(struct drain *drain, enum pyaudit_lane which)
+drain_take_losses(struct drain *drain, enum pyaudit_lane which, bool dead,
+		  struct drain_losses *ret_total)
 {
 	struct drain_lane *lane = &drain->lane[which];
-	uint64_t n_lost = atomic_load_explicit(&drain->ring->n_lost[which], memory_order_acquire);
-	struct drain_losses losses = {.n_torn = lane->n_torn, .n_corrupt = lane->n_corrupt};
+	const struct pyaudit_ring *ring = drain->ring;
+	uint64_t n_lost = atomic_load_explicit(&ring->n_lost[which], memory_order_acquire);
+	uint64_t n_tried = atomic_load_explicit(&ring->n_tried[which], memory_order_acquire);
+	uint64_t n_left = n_tried - n_lost - pyaudit_place_index(lane->read);
+	struct drain_losses told = lane->told, total = {n_lost, lane->n_torn, lane->n_corrupt};
 
-	/* A counter that goes back is a lie; told again from there. */
-	losses.n_full = n_lost >= lane->n_told ? n_lost - lane->n_told : 0;
-	lane->n_told = n_lost;
-	atomic_store_explicit(&drain->ring->n_told[which], n_lost, memory_order_release);
-	lane->n_torn = lane->n_corrupt = 0;
-	return losses;
+	/* Begun, but neither claimed nor counted as lost; or, in a broken lane, not found any more. An
+	 * impossible difference is a lie. */
+	if (dead && n_left <= n_tried && !lane->broken)
+		total.n_torn += n_left;
+	else if (dead && n_left <= n_tried && n_left > total.n_corrupt)
+		total.n_corrupt = n_left;
+	lane->told = total;
+	if (ret_total != NULL)
+		*ret_total = total;
+	return (struct drain_losses){.n_full = untold(total.n_full, told.n_full),
+				     .n_torn = untold(total.n_torn, told.n_torn),
+				     .n_corrupt = untold(total.n_corrupt, told.n_corrupt)};
+}
+
+void
+drain_told(struct drain *drain, enum pyaudit_lane which, uint64_t n_full)
+{
+	atomic_store_explicit(&drain->ring->n_told[which], n_full, memory_order_release);
 }

@@ -4,10 +4,8 @@
  * otherwise: the geometry is copied once and checked, every word is loaded once, lengths are
  * checked against that copy, and a record is copied out before anyone looks into it.
  *
- * A daemon that is killed between two instructions leaves a ring that the next one can take up:
- * a record's claim word is freed after its payload and the shared tail moves last, so at the old
- * tail there stands either a claim whose length still holds, or freed words up to the next
- * boundary, which drain_open passes over.
+ * Reading and releasing are two: what was read stands in the ring until it is released, so that a
+ * daemon that is killed between has lost nothing: the next one reads it again.
  */
 #ifndef LIB_DRAIN_H
 #define LIB_DRAIN_H
@@ -19,20 +17,29 @@
 #include "pyaudit/record.h"
 #include "pyaudit/ring.h"
 
-/* Longest claim: the word itself and the longest record. */
-#define DRAIN_CLAIM_MAX (8u + PYAUDIT_RECORD_MAX)
-/* Records after which the shared tail is stored, so that producers see room. */
-#define DRAIN_TAIL_EVERY 32
+/* Longest payload: the number and the longest record. */
+#define DRAIN_PAYLOAD_MAX (PYAUDIT_NUMBER_SIZE + PYAUDIT_RECORD_MAX)
+/* Records after which they are released, so that producers see room; where they are not held. */
+#define DRAIN_RELEASE_EVERY 32
+#define DRAIN_CLAIMS_MIN 16u
 /* How long a claim may stand before its thread is looked for. */
 #define DRAIN_STUCK_NS 50000000u
 
+/* Records of a lane that nobody got, since its ring was made. */
+struct drain_losses {
+	uint64_t n_full, n_torn, n_corrupt;
+};
+
 struct drain_lane {
 	uint8_t *base;
-	uint64_t size;
-	uint64_t tail;    /* ours; the shared one is only written */
-	uint64_t n_told;  /* of n_lost, reported so far */
-	uint64_t n_torn;  /* claims of dead threads, not yet taken by drain_take_losses */
-	uint64_t n_corrupt; /* impossible claims and skipped positions, likewise */
+	_Atomic uint64_t *claims;
+	uint32_t n_words, n_claims;
+	uint64_t read;      /* place up to which records were delivered */
+	uint64_t tail;      /* ours; the shared one is only written */
+	uint64_t torn_from; /* index of the first claim that may count as torn: those before did */
+	uint64_t n_torn;    /* claims of dead threads, those an earlier daemon counted included */
+	uint64_t n_corrupt; /* places where no record can be */
+	struct drain_losses told;
 	uint64_t stuck_at, stuck_since_ns; /* a claim that was found not committed */
 	bool broken;      /* its boundaries are lost for good: never looked at again */
 };
@@ -43,6 +50,10 @@ struct drain {
 	struct drain_lane lane[PYAUDIT_N_LANES];
 };
 
+struct drain_mark {
+	uint64_t place, n_torn;
+};
+
 enum drain_outcome {
 	DRAIN_EMPTY,  /* nothing more now */
 	DRAIN_BUDGET, /* there may be more */
@@ -50,9 +61,10 @@ enum drain_outcome {
 	DRAIN_BROKEN,
 };
 
-/* One record, claim word left out; @record is 8-byte aligned and lives until the call returns. */
-typedef void drain_record_fn(void *data, enum pyaudit_lane lane, const uint8_t *record,
-			     size_t size);
+/* One record and the number of its attempt; @record is 8-byte aligned and lives until the call
+ * returns. */
+typedef void drain_record_fn(void *data, enum pyaudit_lane lane, uint64_t number,
+			     const uint8_t *record, size_t size);
 /* Whether the thread that claimed may still commit. @since_ns is when its claim was first seen. */
 typedef bool drain_alive_fn(void *data, uint32_t tid, uint64_t since_ns);
 
@@ -60,6 +72,7 @@ struct drain_calls {
 	drain_record_fn *record;
 	drain_alive_fn *alive;
 	void *data;
+	bool hold; /* nothing is released but by drain_release */
 };
 
 /* Checks the memfd (seals, kind, size, geometry), maps it, and takes up the shared tail. 0, or a
@@ -71,7 +84,11 @@ void drain_close(struct drain *drain);
 enum drain_outcome drain_run(struct drain *drain, enum pyaudit_lane lane, unsigned n_records,
 			     bool dead, uint64_t now_ns, const struct drain_calls *calls);
 
-/* Whether something stands at either tail: one load per lane. */
+/* How far a lane has been read, and gives the room before such a mark back. */
+struct drain_mark drain_mark(const struct drain *drain, enum pyaudit_lane lane);
+void drain_release(struct drain *drain, enum pyaudit_lane lane, const struct drain_mark *mark);
+
+/* Whether something is there to be read: one load per lane. */
 bool drain_pending(const struct drain *drain);
 
 /* Sets `asleep` and looks once more: false where something came meanwhile, then not asleep. */
@@ -85,11 +102,12 @@ void drain_adopt(struct drain *drain, const struct drain *old);
 void drain_all(struct drain *drain, enum pyaudit_lane lane, bool dead, uint64_t now_ns,
 	       const struct drain_calls *calls);
 
-struct drain_losses {
-	uint64_t n_full, n_torn, n_corrupt;
-};
+/* What was lost on a lane since the last call; *ret_total: since the ring was made. @dead: nobody writes
+ * any more, and attempts that left no trace are counted as torn. */
+struct drain_losses drain_take_losses(struct drain *drain, enum pyaudit_lane lane, bool dead,
+				      struct drain_losses *ret_total);
 
-/* What was lost on a lane since the last call; counts it as told. */
-struct drain_losses drain_take_losses(struct drain *drain, enum pyaudit_lane lane);
+/* Writes where the next daemon finds it that so many full lanes have been told. */
+void drain_told(struct drain *drain, enum pyaudit_lane lane, uint64_t n_full);
 
 #endif

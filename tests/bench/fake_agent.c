@@ -163,9 +163,13 @@ run(const char *dir, unsigned long n_records, bool alert)
 
 		for (;;) {
 			/* Looked at first: a try that fails counts as a loss. */
-			uint64_t used = atomic_load(&ring->head[lane]) - atomic_load(&ring->tail[lane]);
+			uint64_t head = atomic_load(&ring->head[lane]);
+			uint64_t tail = atomic_load(&ring->tail[lane]);
 
-			if (!wait || used + 2 * PYAUDIT_RECORD_MAX < ring->lane_size[lane])
+			if (!wait || (pyaudit_place_words(pyaudit_place_words(head) -
+							  pyaudit_place_words(tail)) * 8 +
+						      2 * PYAUDIT_RECORD_MAX < ring->lane_size[lane] &&
+				      pyaudit_place_index(head - tail) < ring->n_claims[lane]))
 				break;
 			(void)sched_yield();
 		}

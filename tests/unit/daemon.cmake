@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-set(PYAUDIT_UNIT_DAEMON buf json conf frame request recent process report sink drain)
+set(PYAUDIT_UNIT_DAEMON buf json conf frame request recent process report sink drain ring_model)
 list(APPEND PYAUDIT_UNIT_DAEMON entry)
 if(PYAUDIT_SYSTEMD)
 	list(APPEND PYAUDIT_UNIT_DAEMON journal)
