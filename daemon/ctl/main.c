@@ -32,6 +32,7 @@ static const struct ctl_command commands[] = {
 	{"deactivate", "remove that file again", cmd_deactivate},
 	{"capture", "write what the daemon sees into a file, to be judged again", cmd_capture},
 	{"replay", "judge a capture by other rules, or by the same again", cmd_replay},
+	{"learn", "make a draft of rules from what programs did", cmd_learn},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

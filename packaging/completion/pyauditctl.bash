@@ -61,7 +61,7 @@ _pyauditctl()
 	COMPREPLY=()
 
 	if ((COMP_CWORD == 1)); then
-		words="run tail status reload rules capture replay config ps pause resume enable disable activate deactivate help --help --version"
+		words="run tail status reload rules capture replay learn config ps pause resume enable disable activate deactivate help --help --version"
 	elif [[ ${COMP_WORDS[1]} == run ]]; then
 		_pyauditctl_run
 		return
@@ -85,7 +85,7 @@ _pyauditctl()
 			;;
 		ps) words="--json --all --dir --help" ;;
 		pause) words="--for --dir --help" ;;
-		help) words="run tail status reload rules capture replay config ps pause resume enable disable activate deactivate" ;;
+		help) words="run tail status reload rules capture replay learn config ps pause resume enable disable activate deactivate" ;;
 		enable | disable)
 			case $prev in
 			--mode) words="observe enforce" ;;
@@ -109,7 +109,7 @@ _pyauditctl()
 				return
 			fi
 			;;
-		capture | replay)
+		capture | replay | learn)
 			if [[ $cur != -* ]]; then
 				_pyauditctl_files -f
 				return
@@ -117,6 +117,7 @@ _pyauditctl()
 			words="--filter --since --for --dir --quiet --help"
 			[[ ${COMP_WORDS[1]} == replay ]] &&
 				words="--rules --no-default-rules --observe --all --check --json --help"
+			[[ ${COMP_WORDS[1]} == learn ]] && words="--script --live --for --dir --output --help"
 			;;
 		rules)
 			if ((COMP_CWORD == 2)); then

@@ -199,7 +199,7 @@ def test_usage_errors_end_with_2(arguments, said):
 
 
 @pytest.mark.parametrize("command", ["run", "tail", "status", "reload", "rules", "rules check", "rules test", "rules list",
-                                     "rules show", "rules explain", "rules schema", "capture", "replay"])
+                                     "rules show", "rules explain", "rules schema", "capture", "replay", "learn"])
 def test_help_has_examples(command):
     done = ctl(*command.split() + ["--help"])
     assert done.code == 0 and done.err == "" and done.out.startswith("Usage: pyauditctl " + command), done
