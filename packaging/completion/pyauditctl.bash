@@ -61,7 +61,7 @@ _pyauditctl()
 	COMPREPLY=()
 
 	if ((COMP_CWORD == 1)); then
-		words="run tail status reload rules capture replay learn config ps pause resume enable disable activate deactivate help --help --version"
+		words="run tail status reload rules capture replay learn report config ps pause resume enable disable activate deactivate help --help --version"
 	elif [[ ${COMP_WORDS[1]} == run ]]; then
 		_pyauditctl_run
 		return
@@ -73,6 +73,14 @@ _pyauditctl()
 		tail) words="--json --since --dir --no-reconnect --help" ;;
 		status) words="--json --dir --help" ;;
 		reload | resume) words="--dir --help" ;;
+		report)
+			case $prev in
+			--by) words="rule script unit package user technique" ;;
+			--file) _pyauditctl_files -f; return ;;
+			--directory) _pyauditctl_files -d; return ;;
+			*) words="--since --until --by --json --csv --html --file --directory --help" ;;
+			esac
+			;;
 		config)
 			if ((COMP_CWORD == 2)); then
 				words="show --help"
@@ -85,7 +93,7 @@ _pyauditctl()
 			;;
 		ps) words="--json --all --dir --help" ;;
 		pause) words="--for --dir --help" ;;
-		help) words="run tail status reload rules capture replay learn config ps pause resume enable disable activate deactivate" ;;
+		help) words="run tail status reload rules capture replay learn report config ps pause resume enable disable activate deactivate" ;;
 		enable | disable)
 			case $prev in
 			--mode) words="observe enforce" ;;

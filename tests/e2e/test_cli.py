@@ -979,9 +979,9 @@ def test_mistakes_in_real_rules(tmp_path):
 # Completion
 
 @pytest.mark.parametrize("words, expected", [
-    ("r", "reload replay resume rules run"), ("run --re", "--record"), ("run --record exec,fi", "exec,file"), ("run --rules con", "conftest.py"),
+    ("r", "reload replay report resume rules run"), ("run --re", "--record"), ("run --record exec,fi", "exec,file"), ("run --rules con", "conftest.py"),
     ("run --quiet -- dirnam", "dirname"), ("run --json x conftest.py test_cl", "test_cli.py"), ("tail --si", "--since"),
-    ("rules ch", "check"), ("rules check --j", "--json"), ("status --dir ", None), ("help re", "reload replay resume"), ("rules ex", "explain"), ("rules test --c", "--coverage"),
+    ("rules ch", "check"), ("rules check --j", "--json"), ("status --dir ", None), ("help re", "reload replay report resume"), ("report --by tech", "technique"), ("rules ex", "explain"), ("rules test --c", "--coverage"),
     ("ena", "enable"), ("enable --mo", "--mode"), ("enable --mode o", "observe"), ("disable --a", "--all"), ("activate --d", "--dry-run"),
 ])
 def test_completion_for_bash(words, expected):

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from conftest import (AGENT, DAEMON, NO_EXEC, PATIENCE, SANITIZED, SYSTEM, clean_env, write_rules)
+from conftest import (AGENT, CTL, DAEMON, NO_EXEC, PATIENCE, SANITIZED, SYSTEM, clean_env, write_rules)
 
 JOURNALD = "/lib/systemd/systemd-journald"
 ID = "0123456789abcdef0123456789abcdef"
@@ -50,6 +50,7 @@ found() {
 	test -s "$work/found.json"
 }
 until_there found
+%(ctl)s report --directory=/run/log/journal --json >"$work/report.json"
 """
 
 
@@ -68,7 +69,7 @@ def test_alert_in_the_journal(tmp_path):
     write_rules(rules / "10.rules", NO_EXEC)
     (tmp_path / "pyauditd.conf").write_text("dir = /run/pyaudit\nrules = %s\ndefault_rules = no\njournal = yes\n" % rules)
     script = tmp_path / "inside.sh"
-    script.write_text(INSIDE % dict(id=ID, journald=JOURNALD, daemon=DAEMON, agent=AGENT, tries=400 * PATIENCE))
+    script.write_text(INSIDE % dict(id=ID, journald=JOURNALD, daemon=DAEMON, agent=AGENT, ctl=CTL, tries=400 * PATIENCE))
     done = subprocess.run(unshare + ["sh", str(script), str(tmp_path)], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_env(), timeout=90 * PATIENCE)
     if done.returncode == 77:
@@ -86,5 +87,9 @@ def test_alert_in_the_journal(tmp_path):
     assert entry["OBJECT_PID"] == entry["PYAUDIT_PID"]
     assert int(entry["PRIORITY"]) <= 4
     assert "id" in entry["MESSAGE"]
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["alerts"], report["denied"], report["lost"]) == (1, 1, 0)
+    assert [(row["name"], row["denied"], row["severity"]) for row in report["by"]["rule"]] == [("no-exec", 1, "critical")]
+    assert report["by"]["script"][0]["name"].startswith("/usr/bin/python3")  # of -c
     catalogs = list((pathlib.Path(__file__).parents[2] / "packaging").glob("**/*.catalog"))
     assert any(entry["MESSAGE_ID"] in c.read_text() for c in catalogs), "MESSAGE_ID is in no catalog"
