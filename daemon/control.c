@@ -162,6 +162,10 @@ add_facts(struct server *server, struct json *json)
 	json_uint(json, server->stats.n_alerts);
 	json_key(json, "denials");
 	json_uint(json, server->stats.n_denials);
+	json_key(json, "suppressed");
+	json_uint(json, server->stats.n_suppressed);
+	json_key(json, "limits_evicted");
+	json_uint(json, limits_evicted(server->limits));
 	json_key(json, "lost");
 	json_uint(json, server->stats.n_lost);
 	json_key(json, "clients");
@@ -260,7 +264,8 @@ control_publish(struct server *server, const struct report *report, uint64_t wei
 	{
 		const struct buf *line;
 
-		if (!client->is_tail || client->is_replaying || !wanted(client, report))
+		if (!client->is_tail || client->is_replaying ||
+		    (report->is_held && client->feed == NULL) || !wanted(client, report))
 			continue;
 		line = line_for(client, report, server->record, server->record_size);
 		if (line->len == 0 && !line->failed)

@@ -92,6 +92,31 @@ push_line(struct server *server, struct sink *sink, const struct report *report,
 			report->kind != REPORT_EVENT);
 }
 
+/* In the middle of another report's delivery where its bucket had to make room. */
+static void
+tell_summary(void *data, const struct report_summary *summary)
+{
+	struct server *server = data;
+	struct report report = {
+		.kind = REPORT_SUMMARY,
+		.time_ns = clock_ns(CLOCK_REALTIME),
+		.process = summary->process,
+		.summary = summary,
+	};
+	const uint8_t *record = server->record;
+	size_t record_size = server->record_size;
+
+	server_report(server, &report, NULL, 0);
+	server->record = record;
+	server->record_size = record_size;
+}
+
+void
+server_flush_limits(struct server *server, const struct process *process)
+{
+	limits_flush(server->limits, process, tell_summary, server);
+}
+
 void
 server_report(struct server *server, struct report *report, const uint8_t *record,
 	      size_t record_size)
@@ -109,19 +134,31 @@ server_report(struct server *server, struct report *report, const uint8_t *recor
 		.is_line = record == NULL,
 	};
 
+	server->record = record;
+	server->record_size = record_size;
+	if (report->kind == REPORT_ALERT &&
+	    !limits_take(server->limits, report, clock_ns(CLOCK_MONOTONIC), tell_summary, server)) {
+		count_report(server, report);
+		server->stats.n_suppressed++;
+		report->is_held = true;
+		report->seq = server->seq;
+		server->line_made = false;
+		if (server->n_tails > 0)
+			control_publish(server, report, weight);
+		return;
+	}
+
 	/* Every line has a number; what was lost before a loss line leaves a gap of that size. */
 	server->seq += report->kind == REPORT_LOSS ? 1 + weight : 1;
 	report->seq = server->seq;
 	server->line_made = false;
-	server->record = record;
-	server->record_size = record_size;
 	count_report(server, report);
 
 	if (server->ndjson != NULL)
 		push_line(server, server->ndjson, report, weight);
 	if (server->journal != NULL &&
 	    (report->kind == REPORT_ALERT || report->kind == REPORT_LOSS ||
-	     report->kind == REPORT_STATUS))
+	     report->kind == REPORT_STATUS || report->kind == REPORT_SUMMARY))
 		sink_journal_push(server->journal, report, weight);
 	if (server->n_tails > 0)
 		control_publish(server, report, weight);
@@ -336,6 +373,7 @@ on_sweep_timer(evutil_socket_t fd, short what, void *data)
 	}
 	listen_again(server->agent_accept);
 	listen_again(server->control_accept);
+	limits_sweep(server->limits, now_ns, tell_summary, server);
 	(void)server_tell_sink_losses(server, server->ndjson);
 	(void)server_tell_sink_losses(server, server->journal);
 	kick_sinks(server);
@@ -444,6 +482,7 @@ server_drain(struct server *server)
 		next = LIST_NEXT(session, link);
 		session_drain(session);
 	}
+	server_flush_limits(server, NULL);
 	kick_sinks(server);
 }
 
@@ -641,6 +680,9 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 	if (r < 0)
 		return r;
 	users_load(&server->users, "/etc/passwd");
+	server->limits = limits_new();
+	if (server->limits == NULL)
+		return -ENOMEM;
 	r = recent_init(&server->recent, conf->memory);
 	if (r == 0)
 		r = first_policy(server);
@@ -746,6 +788,7 @@ server_fini(struct server *server)
 	end_sink(server, server->journal);
 	recent_fini(&server->recent);
 	users_fini(&server->users);
+	limits_free(server->limits);
 	policy_fini(&server->policy);
 	buf_fini(&server->line);
 	unwatched_free(server->unwatched);

@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 
 #include "conf.h"
+#include "limit.h"
 #include "log.h"
 #include "pause.h"
 #include "policy.h"
@@ -37,6 +38,7 @@ struct server_stats {
 	uint64_t n_events; /* alerts included */
 	uint64_t n_alerts; /* denials included */
 	uint64_t n_denials;
+	uint64_t n_suppressed; /* of the alerts: counted in summaries, not told */
 	uint64_t n_lost;
 };
 
@@ -77,6 +79,7 @@ struct server {
 	struct sink *ndjson, *journal;
 	int sink_fd; /* eventfd: some sink's queue ran empty */
 
+	struct limits *limits;
 	struct recent recent;
 	uint64_t seq;
 	struct server_stats stats;
@@ -112,6 +115,8 @@ void server_stop(struct server *server);
  * decoded from. */
 void server_report(struct server *server, struct report *report, const uint8_t *record,
 		   size_t record_size);
+/* Tells what limits held back: of one process, or (NULL) of all. */
+void server_flush_limits(struct server *server, const struct process *process);
 /* A status line about the daemon itself. */
 __attribute__((format(printf, 3, 4))) void server_status(struct server *server, const char *event,
 							 const char *format, ...);

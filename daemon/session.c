@@ -836,6 +836,8 @@ session_finish(struct session *session)
 			break;
 	}
 	drain_ring(session);
+	if (session->process != NULL)
+		server_flush_limits(server, session->process);
 	if (session->state == SESSION_READY)
 		report_state(session, "process.exit");
 	session_free(session);

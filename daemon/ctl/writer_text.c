@@ -566,6 +566,18 @@ render_process(struct text *text, const struct ctl_palette *palette, const cJSON
 	add_colour(text, palette->reset);
 }
 
+/* Repeats that a limit held back. */
+static void
+render_summary(struct text *text, const struct ctl_palette *palette, const cJSON *event)
+{
+	const char *message = get_string(event, "message");
+
+	add_colour(text, palette->yellow);
+	add(text, "LIMIT ");
+	add_foreign(text, message != NULL ? message : "alerts were counted, not told", 0);
+	add_colour(text, palette->reset);
+}
+
 /* What the daemon says of itself. */
 static void
 render_state(struct text *text, const struct ctl_palette *palette, const cJSON *event)
@@ -639,6 +651,8 @@ text_line(struct writer *writer, char *line, size_t len)
 		render_alert(&text, writer->palette, event);
 	else if (strcmp(kind, "loss") == 0)
 		render_loss(&text, writer->palette, event);
+	else if (strcmp(kind, "summary") == 0)
+		render_summary(&text, writer->palette, event);
 	else if (strcmp(kind, "process") == 0)
 		render_process(&text, writer->palette, event, writer->columns);
 	else

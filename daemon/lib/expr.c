@@ -705,8 +705,9 @@ field_choices(unsigned field)
 {
 	static const char *const layers[] = {"audit", "libc", "daemon", NULL};
 	static const char *const families[] = {"inet", "inet6", "unix", NULL};
-	static const char *const kinds[] = {"event", "alert", "loss", "process", "status", NULL};
-	static const char *const actions[] = {"record", "alert", "block", NULL};
+	static const char *const kinds[] = {"event", "alert", "summary", "loss",
+					   "process", "status", NULL};
+	static const char *const actions[] = {"record", "alert", "block", "kill", NULL};
 
 	switch (field) {
 	case PYAUDIT_F_LAYER:

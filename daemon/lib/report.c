@@ -10,6 +10,7 @@
 static const char *const kind_names[] = {
 	[REPORT_EVENT] = "event",     [REPORT_ALERT] = "alert",   [REPORT_LOSS] = "loss",
 	[REPORT_PROCESS] = "process", [REPORT_STATUS] = "status",
+	[REPORT_SUMMARY] = "summary",
 };
 
 static const char *const cause_names[] = {
@@ -54,8 +55,8 @@ report_weight(const struct report *report)
 }
 
 /* Rules that matched, as far as the numbers mean something: an agent may say any. */
-static const struct rule *
-rule_at(const struct report *report, unsigned hit)
+const struct rule *
+report_rule_at(const struct report *report, unsigned hit)
 {
 	const struct pyaudit_decoded *d = report->decoded;
 
@@ -68,7 +69,7 @@ rule_at(const struct report *report, unsigned hit)
 const struct rule *
 report_rule(const struct report *report)
 {
-	return rule_at(report, 0);
+	return report_rule_at(report, 0);
 }
 
 static bool
@@ -93,6 +94,8 @@ report_severity(const struct report *report)
 		return is_finding(&report->decoded->event) ? PYAUDIT_SEV_ERROR : PYAUDIT_SEV_WARNING;
 	case REPORT_EVENT:
 		return rule != NULL ? rule->severity : PYAUDIT_SEV_INFO;
+	case REPORT_SUMMARY:
+		return report->summary->severity;
 	case REPORT_STATUS:
 		return strcmp(report->event, "daemon.pause") == 0 ? PYAUDIT_SEV_WARNING
 								  : PYAUDIT_SEV_INFO;
@@ -218,8 +221,8 @@ write_rules(struct json *json, const struct report *report)
 	json_key(json, "rules");
 	json_array(json);
 	for (unsigned i = 0; i < report->decoded->n_hits; i++)
-		if (rule_at(report, i) != NULL)
-			json_str(json, rule_at(report, i)->id);
+		if (report_rule_at(report, i) != NULL)
+			json_str(json, report_rule_at(report, i)->id);
 	json_array_end(json);
 	json_key(json, "severity");
 	json_str(json, severity_name(report_severity(report)));
@@ -317,6 +320,53 @@ write_loss(struct json *json, const struct report *report)
 }
 
 static void
+write_summary(struct json *json, const struct report *report)
+{
+	const struct report_summary *summary = report->summary;
+
+	json_key(json, "event");
+	json_str(json, "limit");
+	json_key(json, "layer");
+	json_str(json, "daemon");
+	json_key(json, "rule");
+	json_str(json, summary->rule);
+	json_key(json, "action");
+	json_str(json, action_name(summary->action));
+	json_key(json, "suppressed");
+	json_uint(json, summary->n_alerts);
+	json_key(json, "denials");
+	json_uint(json, summary->n_denials);
+	json_key(json, "since");
+	json_time(json, summary->since_ns);
+	json_key(json, "until");
+	json_time(json, summary->until_ns);
+	json_key(json, "per");
+	json_object(json);
+	for (unsigned i = 0; i < summary->n_values; i++) {
+		const char *text = summary->values[i].text;
+
+		json_key(json, pyaudit_fields[summary->values[i].field].name);
+		if (text != NULL)
+			json_text(json, text, strlen(text));
+		else
+			json_null(json);
+	}
+	json_object_end(json);
+	json_key(json, "severity");
+	json_str(json, severity_name(report_severity(report)));
+	write_message(json, report);
+	json_key(json, "generation");
+	json_uint(json, summary->generation);
+	json_key(json, "pid");
+	if (report->process == NULL) {
+		json_null(json);
+		return;
+	}
+	json_int(json, report->process->pid);
+	json_raw(json, report->process->json.data, report->process->json.len);
+}
+
+static void
 write_state(struct json *json, const struct report *report)
 {
 	json_key(json, "event");
@@ -361,6 +411,8 @@ report_json(const struct report *report, struct buf *out)
 		write_event(&json, report);
 	else if (report->kind == REPORT_LOSS)
 		write_loss(&json, report);
+	else if (report->kind == REPORT_SUMMARY)
+		write_summary(&json, report);
 	else
 		write_state(&json, report);
 	json_object_end(&json);
@@ -375,8 +427,8 @@ report_json_args(const struct report *report, struct buf *out)
 	write_args(&json, &report->decoded->event);
 }
 
-static void
-add_value(struct buf *out, const struct pyaudit_value *v)
+void
+report_add_value(struct buf *out, const struct pyaudit_value *v)
 {
 	if (pyaudit_value_is_text(v) || v->type == PYAUDIT_TAG_OBJECT)
 		buf_add(out, v->s, v->len);
@@ -388,7 +440,7 @@ add_value(struct buf *out, const struct pyaudit_value *v)
 		for (unsigned i = 0; i < v->n_items; i++) {
 			if (i > 0)
 				buf_add_char(out, ' ');
-			add_value(out, &v->items[i]);
+			report_add_value(out, &v->items[i]);
 		}
 }
 
@@ -415,7 +467,7 @@ fill_template(const struct report *report, const char *template, struct buf *out
 			struct pyaudit_value v;
 
 			if (report_field(report, field, &v, values))
-				add_value(out, &v);
+				report_add_value(out, &v);
 			else
 				buf_add_char(out, '?');
 			at = end + 1;
@@ -493,6 +545,27 @@ loss_message(const struct report *report, struct buf *out)
 }
 
 static void
+summary_message(const struct report *report, struct buf *out)
+{
+	const struct report_summary *summary = report->summary;
+
+	buf_add_uint(out, summary->n_alerts);
+	buf_add_str(out, summary->n_alerts == 1 ? " more alert of rule " : " more alerts of rule ");
+	buf_add_str(out, summary->rule);
+	for (unsigned i = 0; i < summary->n_values; i++) {
+		buf_add_str(out, i == 0 ? " for " : ", ");
+		buf_add_str(out, pyaudit_fields[summary->values[i].field].name);
+		buf_add_char(out, ' ');
+		buf_add_str(out, summary->values[i].text != NULL ? summary->values[i].text : "?");
+	}
+	buf_addf(out, " in %llu s",
+		 (unsigned long long)((summary->until_ns - summary->since_ns + 999999999u) /
+				      1000000000u));
+	if (summary->n_denials > 0)
+		buf_addf(out, ", %llu of them denied", (unsigned long long)summary->n_denials);
+}
+
+static void
 process_message(const struct report *report, struct buf *out)
 {
 	const struct process *p = report->process;
@@ -516,6 +589,8 @@ report_message(const struct report *report, struct buf *out)
 		alert_message(report, out);
 	else if (report->kind == REPORT_LOSS)
 		loss_message(report, out);
+	else if (report->kind == REPORT_SUMMARY)
+		summary_message(report, out);
 	else if (report->process != NULL)
 		process_message(report, out);
 	if (out->len - start > REPORT_MESSAGE_MAX) {
@@ -552,14 +627,18 @@ alert_field(const struct report *report, unsigned field, struct pyaudit_value *r
 	case PYAUDIT_F_KIND:
 		return give_text(ret, kind_names[report->kind]);
 	case PYAUDIT_F_ACTION:
+		if (report->summary != NULL)
+			return give_text(ret, action_name(report->summary->action));
 		return d != NULL && give_text(ret, action_of(d));
 	case PYAUDIT_F_SEVERITY:
 		*ret = pyaudit_value_int(report_severity(report));
 		return true;
 	case PYAUDIT_F_RULE:
+		if (report->summary != NULL)
+			(void)give_text(&values[n++], report->summary->rule);
 		for (unsigned i = 0; d != NULL && i < d->n_hits; i++)
-			if (rule_at(report, i) != NULL)
-				(void)give_text(&values[n++], rule_at(report, i)->id);
+			if (report_rule_at(report, i) != NULL)
+				(void)give_text(&values[n++], report_rule_at(report, i)->id);
 		return give_list(ret, values, n);
 	case PYAUDIT_F_CLASS:
 		for (unsigned i = 0; d != NULL && i < PYAUDIT_N_CLASSES; i++)
@@ -591,7 +670,9 @@ report_field(const struct report *report, unsigned field, struct pyaudit_value *
 			return pyaudit_field(&report->decoded->event, field, ret);
 		}
 		if (field == PYAUDIT_F_EVENT)
-			return give_text(ret, report->kind == REPORT_LOSS ? "loss" : report->event);
+			return give_text(ret, report->kind == REPORT_LOSS      ? "loss"
+					      : report->kind == REPORT_SUMMARY ? "limit"
+									       : report->event);
 		if (field == PYAUDIT_F_LAYER)
 			return give_text(ret, "daemon");
 		return false;

@@ -21,6 +21,7 @@ enum report_kind {
 	REPORT_LOSS,
 	REPORT_PROCESS,
 	REPORT_STATUS,
+	REPORT_SUMMARY, /* repeats of an alert that its rule's limit held back (limit.h) */
 };
 
 enum report_cause {
@@ -32,8 +33,27 @@ enum report_cause {
 	REPORT_CAUSE_CLIENT,    /* this client reads too slowly; told to it alone */
 };
 
+struct report_summary_value {
+	uint16_t field; /* enum pyaudit_field_id */
+	char *text;     /* NULL: there was none */
+};
+
+/* Alerts of one rule and one set of values that were counted in the place of being told. */
+struct report_summary {
+	const char *rule; /* its id */
+	enum pyaudit_severity severity;
+	enum pyaudit_action action; /* the strongest of them */
+	uint64_t n_alerts, n_denials; /* denials included */
+	uint64_t since_ns, until_ns; /* CLOCK_REALTIME of the first and the last */
+	uint64_t generation;         /* policy of the last */
+	const struct report_summary_value *values; /* of the limit's fields */
+	unsigned n_values;
+	const struct process *process; /* where the limit is per process; else NULL */
+};
+
 struct report {
 	enum report_kind kind;
+	bool is_held; /* by a limit: for captures alone */
 	uint64_t seq;
 	uint64_t time_ns;
 	const struct process *process; /* NULL: of the daemon itself */
@@ -52,6 +72,8 @@ struct report {
 	const char *event;   /* "process.start", "daemon.reload", ... */
 	const char *message; /* or NULL */
 	uint64_t generation; /* also of STATUS */
+
+	const struct report_summary *summary; /* SUMMARY */
 };
 
 const char *report_kind_name(enum report_kind kind);
@@ -68,6 +90,9 @@ enum pyaudit_severity report_severity(const struct report *report);
 /* The rule that decided, or NULL. */
 const struct rule *report_rule(const struct report *report);
 
+/* The rule that matched in place @hit, strongest first; NULL where there is none or it is not known. */
+const struct rule *report_rule_at(const struct report *report, unsigned hit);
+
 /* Process and thread as the host sees them, as far as it is known. */
 pid_t report_pid(const struct report *report);
 
@@ -79,6 +104,9 @@ void report_json_args(const struct report *report, struct buf *out);
 
 /* The sentence for people: the rule's template filled in, or a plain one. Not escaped. */
 void report_message(const struct report *report, struct buf *out);
+
+/* A value as messages show it. */
+void report_add_value(struct buf *out, const struct pyaudit_value *v);
 
 /* A field of any scope, for templates and filters. LIST values made here live in @values, which
  * has room for PYAUDIT_VALUES_MAX. */

@@ -22,6 +22,7 @@
 #define MESSAGE_ID_DENIED "dfda103e216941928b6511c7673fb8c4"
 #define MESSAGE_ID_ALERT "aea0e9e16a42485cbef80f9966382f09"
 #define MESSAGE_ID_LOSS "f540f6c6d49c47e19e5e6004b27e0f43"
+#define MESSAGE_ID_SUMMARY "5a0c3f5e1ac34b5c8a3f0f3b6d1e7c94"
 #define MESSAGE_ID_STATUS "edce711f57c044d5941e14126e3d29eb"
 
 struct block {
@@ -117,6 +118,8 @@ message_id(const struct report *report)
 								       : MESSAGE_ID_ALERT;
 	case REPORT_LOSS:
 		return MESSAGE_ID_LOSS;
+	case REPORT_SUMMARY:
+		return MESSAGE_ID_SUMMARY;
 	default:
 		return MESSAGE_ID_STATUS;
 	}
@@ -144,6 +147,17 @@ add_process(struct block *block, const struct process *p)
 		}
 		field_end(block);
 	}
+}
+
+static void
+add_summary(struct block *block, const struct report_summary *summary)
+{
+	field_str(block, "PYAUDIT_EVENT", "limit");
+	field_str(block, "PYAUDIT_RULE", summary->rule);
+	field_str(block, "PYAUDIT_ACTION", action_name(summary->action));
+	field_int(block, "PYAUDIT_SUPPRESSED", (int64_t)summary->n_alerts);
+	field_int(block, "PYAUDIT_DENIALS", (int64_t)summary->n_denials);
+	field_int(block, "PYAUDIT_GENERATION", (int64_t)summary->generation);
 }
 
 static void
@@ -218,6 +232,8 @@ sink_journal_fields(const struct report *report, struct buf *out)
 	} else if (report->kind == REPORT_LOSS) {
 		field_int(&block, "PYAUDIT_LOST", (int64_t)report->lost);
 		field_str(&block, "PYAUDIT_CAUSE", report_cause_name(report->cause));
+	} else if (report->kind == REPORT_SUMMARY) {
+		add_summary(&block, report->summary);
 	} else {
 		field_str(&block, "PYAUDIT_EVENT", report->event);
 		field_int(&block, "PYAUDIT_GENERATION", (int64_t)report->generation);
