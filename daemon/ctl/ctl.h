@@ -37,6 +37,7 @@ ctl_main_fn cmd_status;
 ctl_main_fn cmd_reload;
 ctl_main_fn cmd_rules;
 ctl_main_fn cmd_report;
+ctl_main_fn cmd_top;
 ctl_main_fn cmd_config;
 ctl_main_fn cmd_ps;
 ctl_main_fn cmd_pause;

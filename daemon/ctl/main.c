@@ -22,6 +22,7 @@ static const struct ctl_command commands[] = {
 	{"status", "show the daemon's state and the processes it watches", cmd_status},
 	{"reload", "make the daemon read its settings and rules again", cmd_reload},
 	{"rules", "check, test, list and explain rules", cmd_rules},
+	{"top", "show how often things happen now, by process, event and rule", cmd_top},
 	{"report", "count what was denied and alerted, from the journal or a file", cmd_report},
 	{"config", "show the settings in force and where each came from", cmd_config},
 	{"ps", "show every Python process of the host, watched or not, and why not", cmd_ps},

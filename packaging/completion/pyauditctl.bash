@@ -61,7 +61,7 @@ _pyauditctl()
 	COMPREPLY=()
 
 	if ((COMP_CWORD == 1)); then
-		words="run tail status reload rules capture replay learn report config ps pause resume enable disable activate deactivate help --help --version"
+		words="run tail status reload rules capture replay learn top report config ps pause resume enable disable activate deactivate help --help --version"
 	elif [[ ${COMP_WORDS[1]} == run ]]; then
 		_pyauditctl_run
 		return
@@ -73,6 +73,7 @@ _pyauditctl()
 		tail) words="--json --since --dir --no-reconnect --help" ;;
 		status) words="--json --dir --help" ;;
 		reload | resume) words="--dir --help" ;;
+		top) words="--interval --once --json --dir --help" ;;
 		report)
 			case $prev in
 			--by) words="rule script unit package user technique" ;;
@@ -93,7 +94,7 @@ _pyauditctl()
 			;;
 		ps) words="--json --all --dir --help" ;;
 		pause) words="--for --dir --help" ;;
-		help) words="run tail status reload rules capture replay learn report config ps pause resume enable disable activate deactivate" ;;
+		help) words="run tail status reload rules capture replay learn top report config ps pause resume enable disable activate deactivate" ;;
 		enable | disable)
 			case $prev in
 			--mode) words="observe enforce" ;;
