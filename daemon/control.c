@@ -151,7 +151,7 @@ add_facts(struct server *server, struct json *json)
 	json_key(json, "rules");
 	json_uint(json, rules->n_rules);
 	json_key(json, "observe");
-	json_bool(json, server->conf->observe);
+	json_bool(json, conf_observes(server->conf));
 	json_key(json, "paused");
 	pause_json(server, json);
 	json_key(json, "agents");

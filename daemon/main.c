@@ -46,6 +46,7 @@ static const struct {
 	{"dir", "DIR", OPTION_KEY, "dir", NULL, "runtime directory (/run/pyaudit)"},
 	{"rules", "PATH", OPTION_KEY, "rules", NULL, "file or directory of rules; may be repeated"},
 	{"no-default-rules", NULL, OPTION_KEY, "default_rules", "no", "leave out the rules shipped and those in /etc"},
+	{"profile", "NAME", OPTION_KEY, "profile", NULL, "server, build, agent or audit"},
 	{"observe", NULL, OPTION_KEY, "observe", "yes", "deny nothing: report what would have been denied"},
 	{"record", "LIST", OPTION_KEY, "record", NULL, "classes of events to record without a rule, or all"},
 	{"ndjson", "FILE", OPTION_KEY, "ndjson", NULL, "append events to a file (- is standard output)"},

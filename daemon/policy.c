@@ -15,7 +15,7 @@
 #include "verdict.h"
 #include "pyaudit/wire.h"
 
-#define DEFAULT_DIRS 2
+#define DEFAULT_DIRS 3 /* shipped, profile, the host's */
 
 void
 policy_init(struct policy *policy)
@@ -33,9 +33,9 @@ policy_fini(struct policy *policy)
 	policy_init(policy);
 }
 
-/* share/pyaudit/rules.d beside the directory that the program is in, or NULL. */
+/* share/pyaudit/NAME beside the directory that the program is in, or NULL. */
 static char *
-shipped_rules(void)
+installed(const char *name)
 {
 	char exe[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
@@ -51,20 +51,47 @@ shipped_rules(void)
 			return NULL;
 		*slash = 0;
 	}
-	return asprintf(&path, "%s/share/pyaudit/rules.d", exe) > 0 ? path : NULL;
+	return asprintf(&path, "%s/share/pyaudit/%s", exe, name) > 0 ? path : NULL;
+}
+
+/* The profile's file, between the shipped rules and the host's own. */
+static int
+find_profile(char **ret, const struct conf *conf, struct log *log)
+{
+	char name[64];
+
+	if (strcmp(conf->profile, conf_profiles[0]) == 0)
+		return 0;
+	if (!conf->default_rules) {
+		log_error(log, "rules: the profile %s stands on the shipped rules, and default_rules = no "
+			       "leaves them out", conf->profile);
+		return -EINVAL;
+	}
+	(void)snprintf(name, sizeof(name), "profiles/%s.json", conf->profile);
+	*ret = installed(name);
+	if (*ret != NULL && access(*ret, R_OK) == 0)
+		return 0;
+	log_error(log, "rules: cannot read the profile %s: %s", *ret != NULL ? *ret : name,
+		  strerror(errno));
+	return -ENOENT;
 }
 
 static int
 load_rules(struct rule_set **ret, const struct conf *conf, struct diag *diag, struct log *log)
 {
-	CLEANUP(freep) char *shipped = shipped_rules();
+	CLEANUP(freep) char *shipped = installed("rules.d");
+	CLEANUP(freep) char *profile = NULL;
 	const char *paths[CONF_RULES_MAX + DEFAULT_DIRS];
 	size_t n_paths = 0;
-	int r;
+	int r = find_profile(&profile, conf, log);
 
+	if (r < 0)
+		return r;
 	if (conf->default_rules) {
 		if (shipped != NULL && access(shipped, F_OK) == 0)
 			paths[n_paths++] = shipped;
+		if (profile != NULL)
+			paths[n_paths++] = profile;
 		if (access(POLICY_ETC_RULES, F_OK) == 0)
 			paths[n_paths++] = POLICY_ETC_RULES;
 	}
@@ -177,7 +204,7 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 	CLEANUP(freep) char *path = NULL;
 	CLEANUP(closep) int memfd = -1;
 	struct compile_options options = {
-		.observe = conf->observe,
+		.observe = conf_observes(conf),
 		.record = conf->record,
 		.record_all = conf->record_all,
 	};

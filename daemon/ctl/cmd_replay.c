@@ -22,6 +22,7 @@ static const char help[] =
 	"  --rules PATH        rules beside the shipped ones and the host's, a file or directory;\n"
 	"                      may be repeated\n"
 	"  --no-default-rules  leave out the shipped rules and the host's\n"
+	"  --profile NAME      rules of the profile server, build, agent or audit as well\n"
 	"  --observe           refuse nothing: say what would have been refused\n"
 	"  --all               show every event, not alerts and differences alone\n"
 	"  --check             end with 1 if a verdict differs\n"
@@ -38,6 +39,7 @@ static const char help[] =
 struct request {
 	const char **rules;
 	size_t n_rules;
+	const char *profile; /* or NULL */
 	bool no_default_rules, observe, all, check, json, help;
 	const char *file;
 };
@@ -53,9 +55,10 @@ struct session {
 static int
 parse_options(struct request *request, int argc, char **argv)
 {
-	enum { RULES = 256, NO_DEFAULT_RULES, OBSERVE, ALL, CHECK, JSON, HELP };
+	enum { RULES = 256, PROFILE, NO_DEFAULT_RULES, OBSERVE, ALL, CHECK, JSON, HELP };
 	static const struct option options[] = {
 		{"rules", required_argument, NULL, RULES},
+		{"profile", required_argument, NULL, PROFILE},
 		{"no-default-rules", no_argument, NULL, NO_DEFAULT_RULES},
 		{"observe", no_argument, NULL, OBSERVE},
 		{"all", no_argument, NULL, ALL},
@@ -71,6 +74,11 @@ parse_options(struct request *request, int argc, char **argv)
 		switch (option) {
 		case RULES:
 			request->rules[request->n_rules++] = optarg;
+			break;
+		case PROFILE:
+			if (ctl_check_profile("replay", optarg) != CTL_OK)
+				return CTL_USAGE;
+			request->profile = optarg;
 			break;
 		case NO_DEFAULT_RULES:
 			request->no_default_rules = true;
@@ -279,7 +287,7 @@ replay(const struct request *request)
 	}
 	diag_init(&diag);
 	if (!request->no_default_rules)
-		n = ctl_default_rules(paths);
+		n = ctl_default_rules(paths, request->profile);
 	for (size_t i = 0; i < request->n_rules; i++)
 		paths[n++] = request->rules[i];
 	r = rules_load(&rules, paths, n, &diag);

@@ -295,7 +295,7 @@ run_with_paths(const struct subcommand *command, struct rules_request *request,
 		return run(command, request, paths, n_paths);
 	if (command->paths == NEEDS_PATHS)
 		return ctl_usage_error("rules", "%s needs a file or directory", command->name);
-	n_paths = ctl_default_rules(standard);
+	n_paths = ctl_default_rules(standard, NULL);
 	return run(command, request, standard, n_paths);
 }
 

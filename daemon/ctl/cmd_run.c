@@ -49,6 +49,8 @@ static const char help[] =
 	"  --rules PATH        rules beside the shipped ones, a file or directory; may be\n"
 	"                      repeated\n"
 	"  --no-default-rules  leave out the shipped rules\n"
+	"  --profile NAME      server (default), build (pip, setup scripts), agent (untrusted code:\n"
+	"                      deny by default) or audit (record everything, refuse nothing)\n"
 	"  --observe           refuse nothing: say what would have been refused\n"
 	"  --record CLASSES    what to record without a rule: exec, file, network, import,\n"
 	"                      native, code, unpickle, startup, tamper, process, separated by\n"
@@ -62,6 +64,7 @@ static const char help[] =
 	"Examples:\n"
 	"  pyauditctl run -- python3 app.py\n"
 	"  pyauditctl run --rules deny-exec.json -- python3 -c 'import os; os.system(\"id\")'\n"
+	"  pyauditctl run --profile agent -- python3 untrusted.py\n"
 	"  pyauditctl run --record all --json events.ndjson --quiet -- pip install ./package\n"
 	"\n"
 	"Exit status: the command's; 128+N if signal N ended it; 127 no such command, 126 it\n"
@@ -254,10 +257,11 @@ check_rules(const struct monitor_options *options)
 static int
 parse_options(struct run *run, int argc, char **argv)
 {
-	enum { RULES = 256, NO_DEFAULT_RULES, OBSERVE, RECORD, JSON, CAPTURE, QUIET, HELP };
+	enum { RULES = 256, NO_DEFAULT_RULES, PROFILE, OBSERVE, RECORD, JSON, CAPTURE, QUIET, HELP };
 	static const struct option options[] = {
 		{"rules", required_argument, NULL, RULES},
 		{"no-default-rules", no_argument, NULL, NO_DEFAULT_RULES},
+		{"profile", required_argument, NULL, PROFILE},
 		{"observe", no_argument, NULL, OBSERVE},
 		{"record", required_argument, NULL, RECORD},
 		{"json", required_argument, NULL, JSON},
@@ -281,6 +285,11 @@ parse_options(struct run *run, int argc, char **argv)
 			break;
 		case NO_DEFAULT_RULES:
 			run->options.no_default_rules = true;
+			break;
+		case PROFILE:
+			if (ctl_check_profile("run", optarg) != CTL_OK)
+				return CTL_USAGE;
+			run->options.profile = optarg;
 			break;
 		case OBSERVE:
 			run->options.observe = true;
@@ -311,6 +320,9 @@ parse_options(struct run *run, int argc, char **argv)
 	}
 	if (optind == argc)
 		return ctl_usage_error("run", "no command given");
+	if (run->options.profile != NULL && run->options.no_default_rules)
+		return ctl_usage_error("run", "a profile stands on the shipped rules: "
+					      "--no-default-rules leaves them out");
 	run->command = argv + optind;
 	option = check_record(run->options.record);
 	return option == CTL_OK ? check_rules(&run->options) : option;

@@ -65,10 +65,13 @@ const char *ctl_agent_path(void);        /* lib/pyaudit/libpyaudit-agent.so, or 
 const char *ctl_default_rules_dir(void); /* share/pyaudit/rules.d */
 const char *ctl_activate_dir(void);      /* share/pyaudit/activate */
 
-/* The rules that a daemon without settings of its own reads: the installed ones and the host's,
- * those that are there. Writes at most CTL_DEFAULT_RULES_MAX paths; returns their number. */
-#define CTL_DEFAULT_RULES_MAX 2
-size_t ctl_default_rules(const char *paths[CTL_DEFAULT_RULES_MAX]);
+/* The rules that a daemon without settings of its own reads: the installed ones, those of the
+ * profile (NULL: none) and the host's, as far as they are there. Writes at most CTL_DEFAULT_RULES_MAX
+ * paths; returns their number. */
+#define CTL_DEFAULT_RULES_MAX 3
+size_t ctl_default_rules(const char *paths[CTL_DEFAULT_RULES_MAX], const char *profile);
+/* CTL_OK, or a usage error that names the profiles. */
+int ctl_check_profile(const char *command, const char *profile);
 
 /* 500ms, 30s, 10m, 2h or 1d; at most a year. */
 bool ctl_duration(const char *text, uint64_t *ret_ms);

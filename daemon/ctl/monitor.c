@@ -14,11 +14,13 @@
 
 #include "cleanup.h"
 #include "ctl.h"
+#include "json.h"
 #include "monitor.h"
 #include "pyaudit/wire.h"
 #include "writer.h"
 
 #define READY "READY"
+#define WORKSPACE "/workspace.json" /* in the private directory */
 #define EXIT_MISTAKES 1 /* of pyauditd: mistakes in rules or settings */
 
 static int64_t
@@ -94,6 +96,41 @@ prepare_agent(struct monitor *monitor)
 	return 0;
 }
 
+/* The profile for untrusted code lets it write where the command starts, and where temporary files
+ * go: a file of rules makes its list longer by these. */
+static int
+write_workspace(struct monitor *monitor)
+{
+	char path[MONITOR_DIR_MAX + sizeof(WORKSPACE)], cwd[PATH_MAX];
+	const char *temporary = getenv("TMPDIR");
+	struct buf text;
+	struct json json;
+	int fd, r;
+
+	(void)snprintf(path, sizeof(path), "%s" WORKSPACE, monitor->dir);
+	buf_init(&text);
+	buf_add_str(&text, "{\"version\":1,\"lists\":{\"agent_writable\":{\"append\":");
+	json = json_on(&text);
+	json_array(&json);
+	if (getcwd(cwd, sizeof(cwd)) != NULL && strcmp(cwd, "/") != 0)
+		json_str(&json, cwd);
+	if (temporary != NULL && temporary[0] == '/' && temporary[1] != '\0')
+		json_str(&json, temporary);
+	json_array_end(&json);
+	buf_add_str(&text, "}}}\n");
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	r = fd < 0 ? -errno : text.failed ? -ENOMEM : writer_write_all(fd, text.data, text.len);
+	if (fd >= 0)
+		(void)close(fd);
+	buf_fini(&text);
+	if (r == 0) {
+		monitor->has_workspace = true;
+		return 0;
+	}
+	ctl_error("cannot write %s: %s", path, strerror(-r));
+	return CTL_RUN_MONITOR;
+}
+
 /* Files only: a directory in it is not ours. */
 static void
 remove_directory(const char *path)
@@ -158,16 +195,17 @@ become_daemon(const struct monitor *monitor, const struct monitor_options *optio
 	static const char *const not_ours[] = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
 					       "LISTEN_FDS",    "LISTEN_PID",   "LISTEN_FDNAMES",
 					       "JOURNAL_STREAM"};
-	const char **argv = calloc(2 * options->n_rules + 24, sizeof(*argv));
+	const char **argv = calloc(2 * options->n_rules + 28, sizeof(*argv));
 	union {
 		const char **in;
 		char *const *out; /* execv changes nothing */
 	} arguments = {.in = argv};
-	char ready_fd[16], parent_fd[16];
+	char ready_fd[16], parent_fd[16], workspace[MONITOR_DIR_MAX + sizeof(WORKSPACE)];
 	size_t n = 0, i;
 
 	if (argv == NULL)
 		_exit(CTL_RUN_MONITOR);
+	(void)snprintf(workspace, sizeof(workspace), "%s" WORKSPACE, monitor->dir);
 	argv[n++] = "pyauditd";
 	argv[n++] = "--config";
 	argv[n++] = "/dev/null"; /* the settings of the host are not for us */
@@ -179,6 +217,14 @@ become_daemon(const struct monitor *monitor, const struct monitor_options *optio
 	}
 	if (options->no_default_rules)
 		argv[n++] = "--no-default-rules";
+	if (options->profile != NULL) {
+		argv[n++] = "--profile";
+		argv[n++] = options->profile;
+	}
+	if (monitor->has_workspace) {
+		argv[n++] = "--rules";
+		argv[n++] = workspace;
+	}
 	if (options->observe)
 		argv[n++] = "--observe";
 	argv[n++] = "--record";
@@ -339,6 +385,8 @@ monitor_start(struct monitor *monitor, const struct monitor_options *options, in
 
 	if (r == 0)
 		r = prepare_agent(monitor);
+	if (r == 0 && options->profile != NULL && strcmp(options->profile, "agent") == 0)
+		r = write_workspace(monitor);
 	if (r == 0)
 		r = start_daemon(monitor, options, &ready_fd);
 	if (r == 0) {

@@ -21,6 +21,7 @@ struct monitor_options {
 	const char *const *rules; /* paths, in order */
 	size_t n_rules;
 	bool no_default_rules;
+	const char *profile; /* or NULL */
 	bool observe;
 	const char *record;
 	const char *ndjson; /* path or NULL */
@@ -29,6 +30,7 @@ struct monitor_options {
 struct monitor {
 	char dir[MONITOR_DIR_MAX];
 	char agent[PATH_MAX]; /* path for LD_PRELOAD, which cannot hold every path */
+	bool has_workspace; /* a file of rules that names where the command may write */
 	pid_t pid;      /* 0: none, or waited for */
 	int status;     /* of waitpid, once pid is 0 */
 	int parent_fd;  /* our end of the pipe; closing it ends the daemon */

@@ -39,6 +39,7 @@ static const char help[] =
 	"  --event N            its number there, from 1, as `replay` shows it\n"
 	"  --rules PATH         rules beside the installed ones and the host's; may be repeated\n"
 	"  --no-default-rules   leave those out\n"
+	"  --profile NAME       rules of the profile server, build, agent or audit as well\n"
 	"  --observe            as under observe mode\n"
 	"  --all                show the rules that do not match with all their conditions as well\n"
 	"  --json               one object\n"
@@ -54,6 +55,7 @@ static const char help[] =
 struct request {
 	const char **rules;
 	size_t n_rules;
+	const char *profile; /* or NULL */
 	bool no_default_rules, observe, all, json, help;
 	const char *capture;
 	uint64_t number;
@@ -139,7 +141,7 @@ take_number(struct request *request, const char *text)
 static int
 parse_options(struct request *request, int argc, char **argv)
 {
-	enum { PROC = 256, CALLER, LAYER, CAPTURE, EVENT, RULES, NO_DEFAULT, OBSERVE, ALL, JSON, HELP };
+	enum { PROC = 256, CALLER, LAYER, CAPTURE, EVENT, RULES, PROFILE, NO_DEFAULT, OBSERVE, ALL, JSON, HELP };
 	static const struct option options[] = {
 		{"proc", required_argument, NULL, PROC},
 		{"caller", required_argument, NULL, CALLER},
@@ -147,6 +149,7 @@ parse_options(struct request *request, int argc, char **argv)
 		{"capture", required_argument, NULL, CAPTURE},
 		{"event", required_argument, NULL, EVENT},
 		{"rules", required_argument, NULL, RULES},
+		{"profile", required_argument, NULL, PROFILE},
 		{"no-default-rules", no_argument, NULL, NO_DEFAULT},
 		{"observe", no_argument, NULL, OBSERVE},
 		{"all", no_argument, NULL, ALL},
@@ -178,6 +181,11 @@ parse_options(struct request *request, int argc, char **argv)
 			break;
 		case RULES:
 			request->rules[request->n_rules++] = optarg;
+			break;
+		case PROFILE:
+			if (ctl_check_profile("rules explain", optarg) != CTL_OK)
+				return CTL_USAGE;
+			request->profile = optarg;
 			break;
 		case NO_DEFAULT:
 			request->no_default_rules = true;
@@ -594,7 +602,7 @@ explain_by_rules(struct request *request)
 		return CTL_FAILED;
 	}
 	if (!request->no_default_rules)
-		n = ctl_default_rules(paths);
+		n = ctl_default_rules(paths, request->profile);
 	for (size_t i = 0; i < request->n_rules; i++)
 		paths[n++] = request->rules[i];
 	diag_init(&diag);

@@ -71,6 +71,35 @@ set_bool(struct conf *conf, void *target, const char *value)
 	return NULL;
 }
 
+const char *const conf_profiles[] = {"server", "build", "agent", "audit", NULL};
+
+const char *
+conf_profile_by_name(const char *name)
+{
+	for (size_t i = 0; conf_profiles[i] != NULL; i++)
+		if (strcmp(conf_profiles[i], name) == 0)
+			return conf_profiles[i];
+	return NULL;
+}
+
+bool
+conf_observes(const struct conf *conf)
+{
+	return conf->observe || strcmp(conf->profile, "audit") == 0;
+}
+
+static const char *
+set_profile(struct conf *conf, void *target, const char *value)
+{
+	const char *profile = conf_profile_by_name(value);
+
+	(void)target;
+	if (profile == NULL)
+		return "expected server, build, agent or audit";
+	conf->profile = profile;
+	return NULL;
+}
+
 static const char *
 set_record(struct conf *conf, void *target, const char *value)
 {
@@ -164,6 +193,7 @@ static const struct conf_key keys[] = {
 	{"dir", set_text, offsetof(struct conf, dir), 0, 0},
 	{"rules", set_rules, 0, 0, 0},
 	{"default_rules", set_bool, offsetof(struct conf, default_rules), 0, 0},
+	{"profile", set_profile, 0, 0, 0},
 	{"observe", set_bool, offsetof(struct conf, observe), 0, 0},
 	{"record", set_record, 0, 0, 0},
 	{"ndjson", set_text, offsetof(struct conf, ndjson), 0, 0},
@@ -215,6 +245,7 @@ conf_init(struct conf *conf)
 	*conf = (struct conf){
 		.dir = strdup(PYAUDIT_DIR_DEFAULT),
 		.default_rules = true,
+		.profile = conf_profiles[0],
 		.journal = true,
 		.log_level = LOG_LEVEL_INFO,
 		.memory = 8 << 20,

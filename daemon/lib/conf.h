@@ -32,6 +32,7 @@ struct conf {
 	struct conf_origin origins[CONF_KEYS_MAX]; /* by row; of `rules` the last */
 	size_t n_rules;
 	bool default_rules;
+	const char *profile; /* one of conf_profiles */
 	bool observe;
 	uint16_t record;       /* enum pyaudit_class bits */
 	bool record_all;
@@ -50,6 +51,13 @@ struct conf {
 	unsigned watch_ms;     /* how often they are looked at; 0: never */
 	unsigned verify_ms;    /* how often a process is looked at, whether its hook is there; 0: never */
 };
+
+/* Profiles: files of rules that stand on the shipped ones. Ends with NULL; the first is the default. */
+extern const char *const conf_profiles[];
+/* The one of that name, or NULL. */
+const char *conf_profile_by_name(const char *name);
+/* Whether nothing is to be refused: the setting, or the profile audit. */
+bool conf_observes(const struct conf *conf);
 
 /* Defaults. 0 or -ENOMEM. */
 int conf_init(struct conf *conf);

@@ -573,6 +573,9 @@ compare_rules(struct lint *lint)
 
 			if (i == j || !covers(&outlines[j], &outlines[i]))
 				continue;
+			/* One without conditions is a ban, and others say more of what was banned. */
+			if (outlines[j].n_conditions == 0 && outlines[i].n_conditions > 0)
+				continue;
 			both = covers(&outlines[i], &outlines[j]);
 			if (both && j > i)
 				continue; /* told at the later one */

@@ -27,7 +27,7 @@ _pyauditctl_run()
 	local i=2
 	while ((i < COMP_CWORD)); do
 		case ${COMP_WORDS[i]} in
-		--rules | --record | --json | --capture) ((i += 2)) ;;
+		--rules | --record | --json | --capture | --profile) ((i += 2)) ;;
 		--) ((i++)); break ;;
 		-*) ((i++)) ;;
 		*) break ;;
@@ -44,10 +44,11 @@ _pyauditctl_run()
 	elif ((i > COMP_CWORD)); then # the value of an option
 		case $prev in
 		--record) _pyauditctl_classes ;;
+		--profile) mapfile -t COMPREPLY < <(compgen -W "server build agent audit" -- "$cur") ;;
 		*) _pyauditctl_files -f ;;
 		esac
 	elif [[ $cur == -* && $prev != -- ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "--rules --no-default-rules --observe --record
+		mapfile -t COMPREPLY < <(compgen -W "--rules --no-default-rules --profile --observe --record
 			--json --capture --quiet --help --" -- "$cur")
 	else
 		mapfile -t COMPREPLY < <(compgen -c -- "$cur")
@@ -125,7 +126,7 @@ _pyauditctl()
 			fi
 			words="--filter --since --for --dir --quiet --help"
 			[[ ${COMP_WORDS[1]} == replay ]] &&
-				words="--rules --no-default-rules --observe --all --check --json --help"
+				words="--rules --no-default-rules --profile --observe --all --check --json --help"
 			[[ ${COMP_WORDS[1]} == learn ]] && words="--script --live --for --dir --output --help"
 			;;
 		rules)
