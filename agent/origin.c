@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "lines.h"
 #include "origin.h"
 
 /* Frames that are looked at when only the caller is wanted: asyncio's way to a subprocess is about
@@ -153,7 +154,6 @@ describe(PyObject *frame, struct encode_text *text, struct pyaudit_origin *ret)
 {
 	PyObject *code = code_of(frame);
 	PyObject *filename, *name;
-	int line;
 
 	ret->file.type = ret->function.type = ret->module.type = 0;
 	ret->file.len = ret->function.len = ret->module.len = 0;
@@ -166,10 +166,9 @@ describe(PyObject *frame, struct encode_text *text, struct pyaudit_origin *ret)
 		encode_exact_str(text, filename, &ret->file);
 	if (name != NULL && python_type(name) == python.PyUnicode_Type)
 		encode_exact_str(text, name, &ret->function);
-	release(code);
 	module_of(frame, text, &ret->module);
-	line = python.PyFrame_GetLineNumber(frame);
-	ret->line = line > 0 ? (uint32_t)line : 0;
+	ret->line = line_of(frame, code);
+	release(code);
 }
 
 /* The caller alone, as frame 0: describes no more frames than it has to pass. */

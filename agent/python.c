@@ -182,6 +182,25 @@ python_is_attached(void)
 	       python._PyThreadState_UncheckedGet() == python.PyGILState_GetThisThreadState();
 }
 
+/* co_linetable stands two words behind co_name, if the object there says so. */
+static void
+measure_linetable(PyObject *code, size_t name)
+{
+	PyObject *linetable, *found;
+
+	if (python.minor < 11 || python.PyFrame_GetLasti == NULL || python.PyCode_Addr2Line == NULL)
+		return;
+	linetable = python.PyObject_GetAttrString(code, "co_linetable");
+	if (linetable == NULL) {
+		python.PyErr_Clear();
+		return;
+	}
+	memcpy(&found, (const char *)code + name + 2 * sizeof(found), sizeof(found));
+	if (found == linetable)
+		python.code_linetable = name + 2 * sizeof(found);
+	python.Py_DecRef(linetable);
+}
+
 bool
 python_measure_code(PyObject *code)
 {
@@ -197,8 +216,10 @@ python_measure_code(PyObject *code)
 
 		memcpy(pair, (const char *)code + at, sizeof(pair));
 		found = pair[0] == filename && pair[1] == name;
-		if (found)
+		if (found) {
+			measure_linetable(code, at + sizeof(void *));
 			python.code_filename = at;
+		}
 	}
 	if (filename != NULL)
 		python.Py_DecRef(filename);

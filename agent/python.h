@@ -69,6 +69,8 @@ struct py_allocator {
 	PYTHON_FUNCTION(PyObject *, PyFrame_GetCode, (PyObject *))    /* 3.9, new reference */     \
 	PYTHON_FUNCTION(PyObject *, PyFrame_GetBack, (PyObject *))    /* 3.9, new reference */     \
 	PYTHON_FUNCTION(PyObject *, PyFrame_GetGlobals, (PyObject *)) /* 3.11, new reference */    \
+	PYTHON_FUNCTION(int, PyFrame_GetLasti, (PyObject *))          /* 3.11 */                   \
+	PYTHON_FUNCTION(int, PyCode_Addr2Line, (PyObject *, int))                                  \
 	PYTHON_FUNCTION(int, PyGC_Disable, (void))                    /* 3.10, earlier state */    \
 	PYTHON_FUNCTION(int, PyGC_Enable, (void))                     /* 3.10 */                   \
 	PYTHON_FUNCTION(const wchar_t *, Py_GetPrefix, (void))        /* may go after 3.14 */      \
@@ -115,6 +117,7 @@ struct python {
 	size_t str_state;  /* of the word with its flags */
 	uint32_t str_ascii; /* bits of that word set in compact ASCII strs, and not both in others */
 	size_t code_filename; /* of co_filename in a code object; co_name follows it */
+	size_t code_linetable; /* of co_linetable, where lines are remembered: from 3.11 on */
 	bool measured;
 
 	char version[32]; /* "3.11.2", NUL terminated */

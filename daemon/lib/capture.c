@@ -601,8 +601,8 @@ capture_read(FILE *in, capture_fn *fn, void *data, struct capture_summary *ret,
 	     char why[CAPTURE_WHY_MAX])
 {
 	CLEANUP(reader_freep) struct reader *r = calloc(1, sizeof(*r));
-	uint16_t type;
-	size_t size;
+	uint16_t type = 0;
+	size_t size = 0;
 	int outcome;
 
 	why[0] = '\0';

@@ -40,6 +40,31 @@ def test_lines_are_those_of_python(ctl_run, python, tmp_path):
     assert {e["caller"]["module"] for e in marks} == {"__main__"}
 
 
+MADE_AGAIN = """
+import sys, time
+names = {"audit": sys.audit}
+for turn in range(150):
+    time.sleep(0.002)
+    names["n"] = n = 1 + turn * 7919 % 13 * (1 + turn % 3 * 30)
+    # Alike but for the place of the call: by the first line, or by the table of lines.
+    for source in "\\n" * (n - 1) + "audit('line.mark', n)", "audit;" + "\\n" * (n - 1) + "audit('line.mark', n)":
+        code = compile(source, "made.py", "exec")
+        for _ in range(3):
+            exec(code, names)
+        del code
+"""
+
+
+def test_code_in_the_place_of_other_code_has_its_own_lines(ctl_run, python):
+    """Lines are remembered; code that comes to lie where other code was is not taken for it."""
+    result = ctl_run([python, "-I", "-c", MADE_AGAIN], options=["--record", "all"])
+    assert result.returncode == 0, str(result)[:2000]
+    marks = [e for e in result.events if e.get("event") == "line.mark"]
+    assert len(marks) == 900
+    wrong = [(e["caller"], e["args"]) for e in marks if e["caller"]["line"] != e["args"][0]]
+    assert not wrong, wrong[:5]
+
+
 def test_the_caller_is_the_programs_line_and_the_stack_is_whole(ctl_run, python, tmp_path):
     path = tmp_path / "app.py"
     path.write_text("import subprocess\n"
