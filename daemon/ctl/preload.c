@@ -195,5 +195,5 @@ preload_edit(struct buf *ret, const char *text, const char *library)
 		buf_add_str(ret, library);
 		buf_add_char(ret, '\n');
 	}
-	return !ret->failed && (ret->len != len || memcmp(ret->data, text, len) != 0);
+	return !ret->failed && (ret->len != len || (len > 0 && memcmp(ret->data, text, len) != 0));
 }

@@ -99,6 +99,12 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("python", INTERPRETERS, ids=lambda i: i.tag)
 
 
+@pytest.fixture
+def system_python():
+    """One interpreter, for what is not about interpreters."""
+    return SYSTEM
+
+
 # What happened, for the summary of tests/run.sh and the table at the end
 
 OUTCOMES = {}

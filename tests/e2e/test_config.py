@@ -100,9 +100,9 @@ def reload(server, how):
 
 
 @pytest.mark.parametrize("how", ["request", "signal"])
-def test_a_reload_takes_settings_too(daemon, python, how):
+def test_a_reload_takes_settings_too(daemon, system_python, how):
     server = daemon(NO_EXEC, MARKS)
-    attempt = [python, "-c", ATTEMPT]
+    attempt = [system_python, "-c", ATTEMPT]
     assert server.run(attempt).stdout == b"denied\n"
     folder = server.config_path.parent / "pyauditd.conf.d"
     folder.mkdir()
@@ -120,9 +120,9 @@ def test_a_reload_takes_settings_too(daemon, python, how):
 
 
 @pytest.mark.parametrize("where", ["settings", "rules"])
-def test_with_a_mistake_in_either_both_stay(daemon, python, where):
+def test_with_a_mistake_in_either_both_stay(daemon, system_python, where):
     server = daemon(NO_EXEC, MARKS)
-    attempt = [python, "-c", ATTEMPT]
+    attempt = [system_python, "-c", ATTEMPT]
     before = settings("--dir", server.dir), server.status()["generation"]
     folder = server.config_path.parent / "pyauditd.conf.d"
     folder.mkdir()

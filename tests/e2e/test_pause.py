@@ -67,9 +67,9 @@ def test_pause_and_resume(daemon, python):
     assert severity.get("daemon.pause") in (None, "warning")
 
 
-def test_a_pause_ends_by_itself(daemon, python):
+def test_a_pause_ends_by_itself(daemon, system_python):
     server = daemon(NO_EXEC, MARKS)
-    program = server.spawn([python, "-c", LOOP])
+    program = server.spawn([system_python, "-c", LOOP])
     assert act(program) == "denied"
     ctl(server, "pause", "--for", "2s")
     assert act(program) == "passed"
@@ -78,9 +78,9 @@ def test_a_pause_ends_by_itself(daemon, python):
     assert [e["event"] for e in of_kind(server.events(), "status")][-1] == "daemon.resume"
 
 
-def test_it_ends_without_a_daemon(daemon, python):
+def test_it_ends_without_a_daemon(daemon, system_python):
     server = daemon(NO_EXEC, MARKS)
-    program = server.spawn([python, "-c", LOOP])
+    program = server.spawn([system_python, "-c", LOOP])
     assert act(program) == "denied"
     ctl(server, "pause", "--for", "2s")
     server.signal(signal.SIGKILL)
@@ -88,15 +88,15 @@ def test_it_ends_without_a_daemon(daemon, python):
     wait_for(lambda: act(program) == "denied", "its end", 6)
 
 
-def test_the_next_daemon_goes_on_with_it(daemon, python):
+def test_the_next_daemon_goes_on_with_it(daemon, system_python):
     server = daemon(NO_EXEC, MARKS)
-    old = server.spawn([python, "-c", LOOP])
+    old = server.spawn([system_python, "-c", LOOP])
     assert act(old) == "denied"
     ctl(server, "pause")
     server.signal(signal.SIGKILL)
     server.start()
     assert server.status()["paused"]["uid"] == os.getuid()
-    new = server.spawn([python, "-c", LOOP])
+    new = server.spawn([system_python, "-c", LOOP])
     wait_for(lambda: server.status()["agents"] >= 1, "the new agent")
     assert act(old) == "passed" and act(new) == "passed"
     ctl(server, "resume")

@@ -93,10 +93,10 @@ def test_ps_knows_a_silent_child(daemon, python):
     assert row["watched"] is True and row.get("why") in (None, "forked")
 
 
-def test_ps_without_a_daemon(tmp_path, python):
+def test_ps_without_a_daemon(tmp_path, system_python):
     class Nobody:
         dir = tmp_path
-    program = subprocess.Popen([str(python), "-c", WAIT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_env())
+    program = subprocess.Popen([str(system_python), "-c", WAIT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_env())
     program.stdout.readline()
     try:
         assert rows(Nobody, code=1)[program.pid]["watched"] is False
@@ -104,17 +104,17 @@ def test_ps_without_a_daemon(tmp_path, python):
         program.communicate()
 
 
-def test_an_unwatched_python_is_told_within_two_seconds(daemon, python, groups):
+def test_an_unwatched_python_is_told_within_two_seconds(daemon, system_python, groups):
     groups.enable("app.service")
     server = daemon(NO_EXEC, MARKS, config=groups.config)
-    watched = waiting(server, [python, "-c", WAIT], server.env())
+    watched = waiting(server, [system_python, "-c", WAIT], server.env())
     other = waiting(server, ["/bin/sh", "-c", "echo here; read x"], EMPTY)
     groups.put("system.slice/app.service", watched.pid, other.pid)
     groups.put("system.slice/other.service")
-    bare = waiting(server, [python, "-I", "-S", "-c", WAIT], EMPTY)
+    bare = waiting(server, [system_python, "-I", "-S", "-c", WAIT], EMPTY)
     begun = time.monotonic()
     groups.put("system.slice/app.service", watched.pid, other.pid, bare.pid)
-    stranger = waiting(server, [python, "-I", "-S", "-c", WAIT], EMPTY)
+    stranger = waiting(server, [system_python, "-I", "-S", "-c", WAIT], EMPTY)
     groups.put("system.slice/other.service", stranger.pid)
     told = wait_for(lambda: unwatched(server), "the alert", 5)
     assert time.monotonic() - begun < 2 * PATIENCE
@@ -128,10 +128,10 @@ def test_an_unwatched_python_is_told_within_two_seconds(daemon, python, groups):
     assert len(of_kind(server.events(), "alert", event="pyaudit.unwatched")) == 1
 
 
-def test_below_slices_and_templates_and_by_pattern(daemon, python, groups):
+def test_below_slices_and_templates_and_by_pattern(daemon, system_python, groups):
     groups.enable("worker@.service")
     server = daemon(MARKS, config=groups.config + "watch_units = shop*.service, cron.service\n")
-    programs = [waiting(server, [python, "-I", "-S", "-c", WAIT], EMPTY) for _ in range(4)]
+    programs = [waiting(server, [system_python, "-I", "-S", "-c", WAIT], EMPTY) for _ in range(4)]
     pids = [program.pid for program in programs]
     groups.put("system.slice/system-worker.slice/worker@7.service", pids[0])
     groups.put("user.slice/user-1000.slice/user@1000.service/app.slice/shop-web.service/sub", pids[1])
@@ -140,10 +140,10 @@ def test_below_slices_and_templates_and_by_pattern(daemon, python, groups):
     wait_for(lambda: set(unwatched(server)) == set(pids[:3]), "three alerts", 5)
 
 
-def test_a_program_that_becomes_python_later(daemon, python, groups):
+def test_a_program_that_becomes_python_later(daemon, system_python, groups):
     groups.enable("app.service")
     server = daemon(MARKS, config=groups.config)
-    program = waiting(server, ["/bin/sh", "-c", 'echo here; read x; exec "$0" -I -S -c "import time; time.sleep(60)"', python], EMPTY)
+    program = waiting(server, ["/bin/sh", "-c", 'echo here; read x; exec "$0" -I -S -c "import time; time.sleep(60)"', system_python], EMPTY)
     groups.put("system.slice/app.service", program.pid)
     time.sleep(1)
     assert not unwatched(server)
@@ -152,32 +152,32 @@ def test_a_program_that_becomes_python_later(daemon, python, groups):
     wait_for(lambda: set(unwatched(server)) == {program.pid}, "the alert", 5)
 
 
-def test_what_ran_before_it_was_enabled_is_no_finding(daemon, python, groups):
+def test_what_ran_before_it_was_enabled_is_no_finding(daemon, system_python, groups):
     server = daemon(MARKS, config=groups.config)
-    program = waiting(server, [python, "-I", "-S", "-c", WAIT], EMPTY)
+    program = waiting(server, [system_python, "-I", "-S", "-c", WAIT], EMPTY)
     groups.put("system.slice/app.service", program.pid)
     groups.enable("app.service", age=-1)
     time.sleep(1.5)
     assert not unwatched(server)
 
 
-def test_watched_programs_and_silent_children_are_no_finding(daemon, python, groups):
+def test_watched_programs_and_silent_children_are_no_finding(daemon, system_python, groups):
     groups.enable("app.service")
     server = daemon(MARKS, config=groups.config)
     code = "import os, sys\nif os.fork() == 0: sys.stdin.read(); os._exit(0)\n" + WAIT
-    parents = [waiting(server, [python, "-c", code], server.env()) for _ in range(3)]
+    parents = [waiting(server, [system_python, "-c", code], server.env()) for _ in range(3)]
     children = [int(open("/proc/%d/task/%d/children" % (p.pid, p.pid)).read().split()[0]) for p in parents]
     groups.put("system.slice/app.service", *([p.pid for p in parents] + children))
     for _ in range(10):  # that start and end all the time
-        server.run([python, "-c", "pass"])
+        server.run([system_python, "-c", "pass"])
     time.sleep(1)
     assert not unwatched(server)
 
 
-def test_it_can_be_switched_off(daemon, python, groups):
+def test_it_can_be_switched_off(daemon, system_python, groups):
     groups.enable("app.service")
     server = daemon(MARKS, config=groups.config.replace("watch_ms = 200", "watch_ms = 0"))
-    program = waiting(server, [python, "-I", "-S", "-c", WAIT], EMPTY)
+    program = waiting(server, [system_python, "-I", "-S", "-c", WAIT], EMPTY)
     groups.put("system.slice/app.service", program.pid)
     time.sleep(1.5)
     assert not unwatched(server)

@@ -202,10 +202,10 @@ def test_the_page_in_a_browser(tmp_path):
     assert "script" not in seen.tags and seen.tags.count("table") == 7 and seen.tags.count("rect") > 50
 
 
-def test_of_what_a_daemon_wrote(daemon, python):
+def test_of_what_a_daemon_wrote(daemon, system_python):
     server = daemon(NO_EXEC, MARKS)
     for _ in range(3):
-        server.run([python, "-c", "import os\ntry: os.system('true')\nexcept PermissionError: pass"])
+        server.run([system_python, "-c", "import os\ntry: os.system('true')\nexcept PermissionError: pass"])
     server.events()
     made = json.loads(report("--file", server.events_path, "--json"))
     assert (made["alerts"], made["denied"]) == (3, 3) and names(made["by"]["rule"]) == {"no-exec": (3, 3)}

@@ -50,9 +50,9 @@ def go(program):
     assert program.stdout.readline() == b"done\n"
 
 
-def test_json_adds_up(daemon, python, tmp_path):
+def test_json_adds_up(daemon, system_python, tmp_path):
     server = daemon(NO_EXEC, MARKS)
-    program = busy(server, python, tmp_path / "busy.py")
+    program = busy(server, system_python, tmp_path / "busy.py")
     top = subprocess.Popen([str(CTL), "top", "--json", "--interval", "200ms", "--dir", str(server.dir)], stdin=subprocess.DEVNULL,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_env())
     first = json.loads(top.stdout.readline().decode())
@@ -76,9 +76,9 @@ def test_json_adds_up(daemon, python, tmp_path):
     assert last["by_process"][0]["pid"] == program.pid and 0.1 < last["seconds"] < 5 * PATIENCE
 
 
-def test_once_as_text_with_a_filter(daemon, python, tmp_path):
+def test_once_as_text_with_a_filter(daemon, system_python, tmp_path):
     server = daemon(NO_EXEC, MARKS)
-    program = busy(server, python, tmp_path / "busy\x1b[31m.py")
+    program = busy(server, system_python, tmp_path / "busy\x1b[31m.py")
     top = subprocess.Popen([str(CTL), "top", "--once", "--interval", "1500ms", "--dir", str(server.dir), "action = block"],
                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_env())
     wait_for(lambda: server.status()["clients"] == 1, "top to follow")
@@ -165,9 +165,9 @@ def frames(seen):
             for frame in seen.decode("utf-8", "replace").split("\x1b[H")[1:]]
 
 
-def test_on_a_terminal(daemon, python, tmp_path, terminal):
+def test_on_a_terminal(daemon, system_python, tmp_path, terminal):
     server = daemon(NO_EXEC, MARKS)
-    program = busy(server, python, tmp_path / ("busy%s.py" % ("x" * 100)))
+    program = busy(server, system_python, tmp_path / ("busy%s.py" % ("x" * 100)))
     screen = terminal(CTL, "top", "--interval", "200ms", "--dir", server.dir, rows=20, columns=70)
     screen.until(lambda seen: b"\x1b[?1049h" in seen and b"RULE" in seen, "the first screen")
     go(program)
