@@ -27,8 +27,8 @@
 #define RETRY_MS 1000
 
 /* Between two looks whether the daemon still drains, and while a lane runs full. */
-#define LOOK_NS 1000000000ull
-#define LOOK_FULL_NS 100000000ull
+#define LOOK_NS 100000000ull
+#define LOOK_FULL_NS 20000000ull
 
 /* Room for text that had to be copied; the last part is kept for the origin. */
 #define TEXT_ROOM (PYAUDIT_TEXT_MAX + 1536)

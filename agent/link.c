@@ -19,9 +19,9 @@
  * high that the kernel has to grow the table far. */
 #define FD_HIGH 960
 /* Between two attempts to find a daemon. */
-#define RETRY_MS 1000
-/* A daemon that has not drained for so long is asked whether it lives. */
-#define SILENT_NS 2000000000ull
+#define RETRY_MS 100
+/* A daemon that does not sleep and has not drained for so long is asked whether it lives. */
+#define SILENT_NS 200000000ull
 /* Rings that may be left behind in the address space. */
 #define RINGS_MOVED_MAX 16
 
@@ -298,14 +298,23 @@ link_attach(enum pyaudit_reason reason)
 {
 	struct facts_room room;
 	struct pyaudit_facts facts;
-	int fd;
+	int fd = -1;
 
 	atomic_store(&agent.last_try_ms, now_ms(CLOCK_MONOTONIC_COARSE));
 	agent.pid = (uint32_t)getpid();
+	if (reason == PYAUDIT_REASON_AGAIN && agent.ring != NULL) {
+		/* Cheap, for it may fail often: everything else is there. */
+		fd = connect_daemon();
+		if (fd < 0) {
+			let_go(&agent.socket);
+			return;
+		}
+	}
 	facts_gather(&room, &facts);
 	if (atomic_load(&agent.policy) == NULL)
 		load_policy_file(&facts);
-	fd = connect_daemon();
+	if (fd < 0)
+		fd = connect_daemon();
 	/* No policy and nobody to send to: most likely nothing is set up here. Cost nothing. */
 	if (fd < 0 && atomic_load(&agent.policy) == NULL)
 		return;
@@ -443,7 +452,8 @@ link_look(uint64_t now_ns)
 		return;
 	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	beat = atomic_load_explicit(&agent.ring->beat_ns, memory_order_relaxed);
-	if ((uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec - beat < SILENT_NS)
+	if ((int64_t)((uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec - beat) <
+	    (int64_t)SILENT_NS)
 		return;
 	if (now_ms(CLOCK_MONOTONIC_COARSE) - atomic_load(&agent.last_try_ms) >= RETRY_MS)
 		link_wake();

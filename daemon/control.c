@@ -29,6 +29,7 @@ struct client {
 	bool is_tail;
 	bool is_closing; /* when its output is written */
 	bool is_waiting; /* for sinks to get past the marks */
+	bool is_partly;  /* and then there is more to be read */
 	bool stops;      /* the daemon ends after the answer */
 	uint64_t marks[CONTROL_SINKS];
 	struct event *timeout;
@@ -168,6 +169,7 @@ add_facts(struct server *server, struct json *json)
 	json_uint(json, limits_evicted(server->limits));
 	json_key(json, "lost");
 	json_uint(json, server->stats.n_lost);
+	report_losses_json(server->stats.lost_by, json);
 	json_key(json, "clients");
 	json_uint(json, server->n_tails);
 	json_key(json, "rules_files");
@@ -399,17 +401,26 @@ start_tail(struct client *client, struct request *request)
 
 /* Requests */
 
+/* Reads as much as the sinks have room for, and notes what they have to get past. */
+static void
+drain_some(struct client *client)
+{
+	struct server *server = client->server;
+
+	client->is_partly = !server_drain(server);
+	if (server->ndjson != NULL)
+		client->marks[0] = sink_mark(server->ndjson);
+	if (server->journal != NULL)
+		client->marks[1] = sink_mark(server->journal);
+}
+
 static void
 wait_for_sinks(struct client *client)
 {
 	struct server *server = client->server;
 	struct timeval limit = {.tv_sec = CONTROL_DRAIN_MS / 1000};
 
-	server_drain(server);
-	if (server->ndjson != NULL)
-		client->marks[0] = sink_mark(server->ndjson);
-	if (server->journal != NULL)
-		client->marks[1] = sink_mark(server->journal);
+	drain_some(client);
 	client->is_waiting = true;
 	(void)event_add(client->timeout, &limit);
 	control_sinks_moved(server);
@@ -448,9 +459,13 @@ control_sinks_moved(struct server *server)
 
 	for (client = LIST_FIRST(&server->clients); client != NULL; client = next) {
 		next = LIST_NEXT(client, link);
-		if (client->is_waiting &&
-		    sink_is_done(server, server->ndjson, &client->marks[0]) &&
-		    sink_is_done(server, server->journal, &client->marks[1]))
+		if (!client->is_waiting ||
+		    !sink_is_done(server, server->ndjson, &client->marks[0]) ||
+		    !sink_is_done(server, server->journal, &client->marks[1]))
+			continue;
+		if (client->is_partly)
+			drain_some(client);
+		else
 			finish_wait(client, true);
 	}
 }

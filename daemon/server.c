@@ -66,6 +66,7 @@ count_report(struct server *server, const struct report *report)
 		break;
 	case REPORT_LOSS:
 		server->stats.n_lost += report->lost;
+		server->stats.lost_by[report->cause] += report->lost;
 		break;
 	default:
 		break;
@@ -154,12 +155,16 @@ server_report(struct server *server, struct report *report, const uint8_t *recor
 	server->line_made = false;
 	count_report(server, report);
 
-	if (server->ndjson != NULL)
+	if (server->ndjson != NULL) {
 		push_line(server, server->ndjson, report, weight);
+		server->n_given.ndjson++;
+	}
 	if (server->journal != NULL &&
 	    (report->kind == REPORT_ALERT || report->kind == REPORT_LOSS ||
-	     report->kind == REPORT_STATUS || report->kind == REPORT_SUMMARY))
+	     report->kind == REPORT_STATUS || report->kind == REPORT_SUMMARY)) {
 		sink_journal_push(server->journal, report, weight);
+		server->n_given.journal++;
+	}
 	if (server->n_tails > 0)
 		control_publish(server, report, weight);
 
@@ -467,23 +472,25 @@ on_parent(evutil_socket_t fd, short what, void *data)
 	(void)event_del(server->parent_event);
 	server->parent_gone = true;
 	/* What connected before it went is there to be accepted. */
-	server_drain(server);
+	(void)server_drain(server);
 	server_check_private(server);
 }
 
-void
+bool
 server_drain(struct server *server)
 {
 	struct session *session, *next;
+	bool all = true;
 
 	if (server->agent_accept != NULL)
 		accept_all(server, server->agent_accept, session_accept);
 	for (session = LIST_FIRST(&server->sessions); session != NULL; session = next) {
 		next = LIST_NEXT(session, link);
-		session_drain(session);
+		all = session_drain(session) && all;
 	}
 	server_flush_limits(server, NULL);
 	kick_sinks(server);
+	return all;
 }
 
 /* Start */
@@ -745,6 +752,21 @@ end_sink(struct server *server, struct sink *sink)
 	sink_free(sink, ms_left(server));
 }
 
+/* So that the rings can be left with nothing in them that was read: the next daemon would tell it
+ * again. */
+static void
+await_sink(struct server *server, struct sink *sink)
+{
+	uint64_t mark;
+
+	if (sink == NULL)
+		return;
+	mark = sink_mark(sink);
+	sink_kick(sink);
+	while (!sink_reached(sink, mark) && ms_left(server) > 0)
+		(void)usleep(1000);
+}
+
 /* Whoever started a private daemon and made its directory is gone, and so is every agent: nobody
  * else will clear it away. */
 static void
@@ -773,11 +795,13 @@ server_fini(struct server *server)
 	server->end_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)SERVER_FLUSH_MS * 1000000u;
 	if (server->agent_accept != NULL) {
 		notify_stopping();
-		server_drain(server);
+		(void)server_drain(server);
 		server_status(server, "daemon.stop", "pyauditd stopped");
 	}
 	close_listener(&server->agent_accept, &server->agent_path);
 	close_listener(&server->control_accept, &server->control_path);
+	await_sink(server, server->ndjson);
+	await_sink(server, server->journal);
 	for (session = LIST_FIRST(&server->sessions); session != NULL; session = next) {
 		next = LIST_NEXT(session, link);
 		session_leave(session);

@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 
 #include "conf.h"
+#include "held.h"
 #include "limit.h"
 #include "log.h"
 #include "pause.h"
@@ -39,7 +40,7 @@ struct server_stats {
 	uint64_t n_alerts; /* denials included */
 	uint64_t n_denials;
 	uint64_t n_suppressed; /* of the alerts: counted in summaries, not told */
-	uint64_t n_lost;
+	uint64_t n_lost, lost_by[REPORT_N_CAUSES];
 };
 
 struct server {
@@ -77,6 +78,7 @@ struct server {
 	unsigned n_clients, n_tails;
 
 	struct sink *ndjson, *journal;
+	struct held_marks n_given; /* reports that were given to each */
 	int sink_fd; /* eventfd: some sink's queue ran empty */
 
 	struct limits *limits;
@@ -128,8 +130,9 @@ bool server_tell_sink_losses(struct server *server, struct sink *sink);
 /* Reload as by SIGHUP, settings and rules. 0, RULES_E_INVALID (mistakes in @diag), or a negative errno. */
 int server_reload(struct server *server, struct diag *diag);
 
-/* Reads every ring and every packet that is there now, and tells the losses. */
-void server_drain(struct server *server);
+/* Reads every ring and every packet that is there now, and tells the losses. False: there is more than a
+ * sink has room for now. */
+bool server_drain(struct server *server);
 
 /* Wakes the drain timer: some session became active. */
 void server_poll_soon(struct server *server);

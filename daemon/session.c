@@ -195,8 +195,11 @@ report_state(struct session *session, const char *event)
 	server_report(session->server, &report, NULL, 0);
 }
 
+/* @total: of this cause and lane since the ring was made, by which a line that a killed daemon has written
+ * already is known; 0: not counted so. */
 static void
-report_loss(struct session *session, enum report_cause cause, uint64_t lost, const char *lane)
+report_loss(struct session *session, enum report_cause cause, uint64_t lost, uint64_t total,
+	    const char *lane)
 {
 	struct report report = {
 		.kind = REPORT_LOSS,
@@ -204,34 +207,112 @@ report_loss(struct session *session, enum report_cause cause, uint64_t lost, con
 		.process = session->process,
 		.cause = cause,
 		.lost = lost,
+		.total = total,
 		.lane = lane,
 	};
 
 	if (lost == 0)
 		return;
 	session->n_lost += lost;
+	session->lost_by[cause] += lost;
 	server_report(session->server, &report, NULL, 0);
+}
+
+/* What the sinks have to come to for what was given to them since @before. */
+static struct held_marks
+marks_since(struct server *server, const struct held_marks *before)
+{
+	struct held_marks marks = {0};
+
+	if (server->ndjson != NULL && server->n_given.ndjson != before->ndjson)
+		marks.ndjson = sink_mark(server->ndjson);
+	if (server->journal != NULL && server->n_given.journal != before->journal)
+		marks.journal = sink_mark(server->journal);
+	return marks;
+}
+
+static enum report_cause
+cause_of_full(const struct session *session, enum pyaudit_lane lane)
+{
+	if (session->was_unread)
+		return REPORT_CAUSE_DAEMON_DOWN;
+	return lane == PYAUDIT_LANE_URGENT ? REPORT_CAUSE_URGENT_FULL : REPORT_CAUSE_RING_FULL;
 }
 
 static void
 tell_losses(struct session *session, uint64_t now_ns)
 {
 	static const char *const names[PYAUDIT_N_LANES] = {"ordinary", "urgent"};
+	struct held_marks before = session->server->n_given;
+	struct held_entry told = {.since_ns = now_ns};
+	uint64_t n_full[PYAUDIT_N_LANES], n_new = 0;
 
 	session->told_ns = now_ns;
 	for (unsigned i = 0; session->drain.ring != NULL && i < PYAUDIT_N_LANES; i++) {
 		struct drain_losses total, losses = drain_take_losses(&session->drain, i,
 								      session->is_dead, &total);
 
-		report_loss(session, REPORT_CAUSE_RING_FULL, losses.n_full, names[i]);
-		report_loss(session, REPORT_CAUSE_TORN, losses.n_torn, names[i]);
-		report_loss(session, REPORT_CAUSE_CORRUPT, losses.n_corrupt, names[i]);
-		drain_told(&session->drain, i, total.n_full);
+		report_loss(session, cause_of_full(session, i), losses.n_full, total.n_full,
+			    names[i]);
+		report_loss(session, REPORT_CAUSE_TORN, losses.n_torn, total.n_torn, names[i]);
+		report_loss(session, REPORT_CAUSE_CORRUPT, losses.n_corrupt, total.n_corrupt,
+			    names[i]);
+		report_loss(session, REPORT_CAUSE_DAEMON_KILLED, losses.n_unwritten,
+			    total.n_unwritten, names[i]);
+		n_full[i] = total.n_full;
+		n_new += losses.n_full;
 	}
-	report_loss(session, REPORT_CAUSE_CORRUPT, session->n_undecoded, NULL);
+	if (n_new > 0) {
+		told.mark.place = n_full[PYAUDIT_LANE_ORDINARY];
+		told.mark.n_torn = n_full[PYAUDIT_LANE_URGENT];
+		told.until = marks_since(session->server, &before);
+		held_add(&session->held_losses, &told);
+	}
+	session->was_unread = false;
+	report_loss(session, REPORT_CAUSE_CORRUPT, session->n_undecoded, 0, NULL);
 	session->n_undecoded = 0;
-	report_loss(session, REPORT_CAUSE_SOCKET, session->socket_lost - session->socket_told, NULL);
+	report_loss(session, REPORT_CAUSE_SOCKET, session->socket_lost - session->socket_told,
+		    session->socket_lost, NULL);
 	session->socket_told = session->socket_lost;
+}
+
+static void
+release_lane(struct session *session, enum pyaudit_lane lane, uint64_t now_ns)
+{
+	struct server *server = session->server;
+	struct held *held = &session->held[lane];
+	struct drain_mark mark;
+	bool written;
+
+	while (held_take(held, server->ndjson, server->journal, now_ns, &mark, &written)) {
+		if (written)
+			drain_release(&session->drain, lane, &mark);
+		else
+			drain_release_unwritten(&session->drain, lane, &mark);
+	}
+	if (held_take_late(held, server->ndjson, server->journal, &mark))
+		drain_written(&session->drain, lane, &mark);
+}
+
+/* Gives back the room of what the sinks have written meanwhile. */
+static void
+release_written(struct session *session, uint64_t now_ns)
+{
+	struct server *server = session->server;
+	struct drain_mark mark;
+	bool written;
+
+	if (session->drain.ring == NULL)
+		return;
+	for (unsigned i = 0; i < PYAUDIT_N_LANES; i++)
+		release_lane(session, i, now_ns);
+	/* Losses that are told are found again by the next daemon until they are written, however long
+	 * that takes: a line more of one that has its total does no harm. */
+	while (held_take(&session->held_losses, server->ndjson, server->journal, 0, &mark, &written) ||
+	       held_take_late(&session->held_losses, server->ndjson, server->journal, &mark)) {
+		drain_told(&session->drain, PYAUDIT_LANE_ORDINARY, mark.place);
+		drain_told(&session->drain, PYAUDIT_LANE_URGENT, mark.n_torn);
+	}
 }
 
 static void
@@ -242,8 +323,6 @@ take_record(void *data, enum pyaudit_lane lane, uint64_t number, const uint8_t *
 	struct pyaudit_decoded *decoded = &server->decoded;
 	struct report report;
 
-	(void)lane;
-	(void)number;
 	if (pyaudit_record_decode(decoded, record, size) < 0) {
 		session->n_undecoded++;
 		return;
@@ -258,6 +337,8 @@ take_record(void *data, enum pyaudit_lane lane, uint64_t number, const uint8_t *
 		.process = session->process,
 		.decoded = decoded,
 		.rules = policy_rules(&server->policy, decoded->generation),
+		.has_number = lane < PYAUDIT_N_LANES,
+		.number = number,
 	};
 	session->n_events++;
 	session->n_denials += decoded->action >= PYAUDIT_ACTION_BLOCK;
@@ -292,7 +373,7 @@ raise_finding(struct session *session, enum pyaudit_event_id id)
 		verdict.action = PYAUDIT_ACTION_ALERT;
 	size = pyaudit_record_encode(record, &event, &verdict, server->policy.generation,
 				     clock_ns(CLOCK_REALTIME), session->inner_pid, 0);
-	take_record(session, PYAUDIT_LANE_URGENT, 0, record, size);
+	take_record(session, PYAUDIT_N_LANES, 0, record, size);
 }
 
 /* Does the process still have its ring mapped? After an exec it has not. */
@@ -430,13 +511,53 @@ calls_of(struct session *session)
 		.record = take_record,
 		.alive = thread_lives,
 		.data = session,
+		.hold = session->server->ndjson != NULL || session->server->journal != NULL,
 	};
+}
+
+/* How many of @n_records the event file's queue has room for: what it would drop stays in the ring. A
+ * process that has ended is not kept for that, and an ending daemon waits. */
+static unsigned
+n_that_fit(const struct session *session, unsigned n_records)
+{
+	const struct server *server = session->server;
+	size_t n;
+
+	if (server->ndjson == NULL || session->is_dead || server->is_ending)
+		return n_records;
+	n = sink_room(server->ndjson) / SESSION_LINE;
+	return n < n_records ? (unsigned)n : n_records;
+}
+
+/* Reads from a lane, and holds what is to be written. DRAIN_FULL: a sink is too far behind. */
+static enum drain_outcome
+read_lane(struct session *session, enum pyaudit_lane lane, unsigned n_records, uint64_t now_ns)
+{
+	struct drain_calls calls = calls_of(session);
+	struct drain *drain = &session->drain;
+	struct held_marks before = session->server->n_given;
+	struct held_entry entry = {.since_ns = now_ns};
+	uint64_t place = drain->lane[lane].read, n_torn = drain->lane[lane].n_torn;
+	unsigned n = lane == PYAUDIT_LANE_ORDINARY ? n_that_fit(session, n_records) : n_records;
+	enum drain_outcome outcome =
+		n > 0 ? drain_run(drain, lane, n, session->is_dead, now_ns, &calls) : DRAIN_BUDGET;
+
+	if (outcome == DRAIN_BUDGET && n < n_records)
+		outcome = DRAIN_FULL;
+	if (!calls.hold || drain->lane[lane].read == place)
+		return outcome;
+	/* Room that a torn record took is given back when its loss is told. */
+	if (drain->lane[lane].n_torn != n_torn)
+		tell_losses(session, now_ns);
+	entry.mark = drain_mark(drain, lane);
+	entry.until = marks_since(session->server, &before);
+	held_add(&session->held[lane], &entry);
+	return outcome;
 }
 
 unsigned
 session_turn(struct session *session, uint64_t now_ns)
 {
-	struct drain_calls calls = calls_of(session);
 	uint64_t n_before = session->n_events + session->n_undecoded;
 	struct drain *drain = &session->drain;
 	enum drain_outcome urgent, ordinary;
@@ -446,8 +567,8 @@ session_turn(struct session *session, uint64_t now_ns)
 
 	if (session->fd < 0) /* nobody can wake us */
 		idle_ns = (uint64_t)SESSION_DEAF_MS * 1000000u;
-	urgent = drain_run(drain, PYAUDIT_LANE_URGENT, SESSION_BUDGET, false, now_ns, &calls);
-	ordinary = drain_run(drain, PYAUDIT_LANE_ORDINARY, SESSION_BUDGET, false, now_ns, &calls);
+	urgent = read_lane(session, PYAUDIT_LANE_URGENT, SESSION_BUDGET, now_ns);
+	ordinary = read_lane(session, PYAUDIT_LANE_ORDINARY, SESSION_BUDGET, now_ns);
 	stuck = urgent == DRAIN_STUCK || ordinary == DRAIN_STUCK;
 	n_taken = session->n_events + session->n_undecoded - n_before;
 	if (n_taken > 0 || stuck)
@@ -456,7 +577,10 @@ session_turn(struct session *session, uint64_t now_ns)
 	offer_policy(session);
 	if (now_ns - session->told_ns > (uint64_t)SESSION_LOSS_MS * 1000000u)
 		tell_losses(session, now_ns);
-	if (now_ns - session->active_ns > idle_ns && drain_sleep(drain))
+	release_written(session, now_ns);
+	if (now_ns - session->active_ns > idle_ns &&
+	    held_is_empty(&session->held[PYAUDIT_LANE_ORDINARY]) &&
+	    held_is_empty(&session->held[PYAUDIT_LANE_URGENT]) && drain_sleep(drain))
 		set_active(session, false);
 	/* A lane holds a few thousand records, which a busy program fills in a millisecond or two. */
 	if (urgent == DRAIN_BUDGET || ordinary == DRAIN_BUDGET)
@@ -482,27 +606,37 @@ session_sweep(struct session *session, uint64_t now_ns)
 	session_look(session);
 	verify_hook(session, now_ns);
 	tell_losses(session, now_ns);
+	release_written(session, now_ns);
 	offer_policy(session);
 }
 
 void
 session_leave(struct session *session)
 {
-	if (session->drain.ring != NULL)
-		atomic_store(&session->drain.ring->asleep, 1);
+	if (session->drain.ring == NULL)
+		return;
+	release_written(session, clock_ns(CLOCK_MONOTONIC));
+	atomic_store(&session->drain.ring->asleep, 1);
 }
 
-static void
+/* True: all that was there. */
+static bool
 drain_ring(struct session *session)
 {
-	struct drain_calls calls = calls_of(session);
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+	bool all = true;
 
-	if (session->drain.ring != NULL) {
-		drain_all(&session->drain, PYAUDIT_LANE_URGENT, session->is_dead, now_ns, &calls);
-		drain_all(&session->drain, PYAUDIT_LANE_ORDINARY, session->is_dead, now_ns, &calls);
+	for (unsigned i = PYAUDIT_N_LANES; session->drain.ring != NULL && i-- > 0;) {
+		/* What can be there now: a claim each. */
+		unsigned n_turns = session->drain.lane[i].n_claims / SESSION_BUDGET + 1;
+		enum drain_outcome outcome = DRAIN_BUDGET;
+
+		while (n_turns-- > 0 && outcome == DRAIN_BUDGET)
+			outcome = read_lane(session, i, SESSION_BUDGET, now_ns);
+		all = all && outcome != DRAIN_FULL;
 	}
 	tell_losses(session, now_ns);
+	return all;
 }
 
 /* The ring of the same process that came on an earlier connection, or NULL. */
@@ -546,12 +680,16 @@ replace_rings(struct session *session, const struct hello *hello)
 		if (hello->reason == PYAUDIT_REASON_AGAIN && other->drain.ring != NULL &&
 		    session->drain.ring != NULL) {
 			drain_adopt(&session->drain, &other->drain);
+			memcpy(session->held, other->held, sizeof(session->held));
+			session->held_losses = other->held_losses;
+			session->was_unread = false;
 			session_leave(other);
 			set_active(other, false);
 			drain_close(&other->drain);
 			session->n_events = other->n_events;
 			session->n_denials = other->n_denials;
 			session->n_lost = other->n_lost;
+			memcpy(session->lost_by, other->lost_by, sizeof(session->lost_by));
 		}
 		other->state = SESSION_OLD;
 		server->n_attached--;
@@ -625,6 +763,7 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 		return false;
 	}
 	process_keep_hello(session->process, ++server->n_processes, frame->payload, frame->length);
+	session->was_unread = hello.reason == PYAUDIT_REASON_AGAIN;
 	replace_rings(session, &hello);
 	pause_apply(server, session);
 	session->state = SESSION_READY;
@@ -632,6 +771,8 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 	offer_policy(session);
 	again = hello.reason == PYAUDIT_REASON_AGAIN;
 	report_state(session, again ? "process.again" : "process.start");
+	if (session->was_unread)
+		tell_losses(session, clock_ns(CLOCK_MONOTONIC));
 
 	if (session->pidfd >= 0) {
 		session->exit_event =
@@ -675,7 +816,7 @@ take_frame(struct session *session, const struct frame *frame, int fd)
 		}
 		break;
 	case PYAUDIT_FRAME_RECORD:
-		take_record(session, PYAUDIT_LANE_ORDINARY, 0, frame->payload, frame->length);
+		take_record(session, PYAUDIT_N_LANES, 0, frame->payload, frame->length);
 		break;
 	case PYAUDIT_FRAME_LOST:
 		if (frame->length < sizeof(lost))
@@ -835,7 +976,7 @@ session_finish(struct session *session)
 		if (outcome != PACKET_TAKEN)
 			break;
 	}
-	drain_ring(session);
+	(void)drain_ring(session);
 	if (session->process != NULL)
 		server_flush_limits(server, session->process);
 	if (session->state == SESSION_READY)
@@ -844,18 +985,16 @@ session_finish(struct session *session)
 	server_check_private(server);
 }
 
-void
+bool
 session_drain(struct session *session)
 {
-	if (!read_socket(session, UINT32_MAX))
-		return;
-	if (session->state == SESSION_NEW)
-		return;
+	if (!read_socket(session, UINT32_MAX) || session->state == SESSION_NEW)
+		return true;
 	if (pidfd_ended(session->pidfd) && session->fd < 0) {
 		session_finish(session);
-		return;
+		return true;
 	}
-	drain_ring(session);
+	return drain_ring(session);
 }
 
 void
@@ -916,6 +1055,7 @@ session_json(const struct session *session, struct json *json)
 	json_uint(json, session->n_denials);
 	json_key(json, "lost");
 	json_uint(json, session->n_lost);
+	report_losses_json(session->lost_by, json);
 	json_key(json, "too_deep");
 	json_uint(json, session->drain.ring != NULL ? atomic_load(&session->drain.ring->n_failed) : 0);
 	json_key(json, "agent");

@@ -20,6 +20,7 @@
 #define SESSION_HELLO_MS 5000   /* a connection that says nothing is closed */
 #define SESSION_RINGS_MAX 4     /* of one process; further ones are refused */
 #define SESSION_BUDGET 512      /* records of one ring in one turn */
+#define SESSION_LINE 2048       /* bytes of a sink's queue that are reckoned for a record */
 #define SESSION_BUSY 64         /* records in one turn that make the next one come sooner */
 #define SESSION_PACKETS 64      /* of one socket in one turn */
 #define SESSION_LOSS_MS 250     /* losses of one ring are told at most this often */
@@ -60,6 +61,9 @@ struct session {
 
 	struct process *process;
 	struct drain drain; /* ring is NULL where the agent has none */
+	struct held held[PYAUDIT_N_LANES]; /* read, and not written by the sinks yet */
+	struct held held_losses; /* told, likewise: n_full of one lane as place, of the other as n_torn */
+	bool was_unread; /* the ring comes from a time without a daemon: losses are of that */
 	dev_t ring_dev;
 	ino_t ring_ino;
 	uint64_t active_ns; /* last record */
@@ -67,7 +71,7 @@ struct session {
 	uint64_t generation, offered;
 	uint64_t n_undecoded;              /* records that were none, not told yet */
 	uint64_t socket_lost, socket_told; /* LOST frames */
-	uint64_t n_events, n_denials, n_lost;
+	uint64_t n_events, n_denials, n_lost, lost_by[REPORT_N_CAUSES];
 	uint64_t verified_ns; /* last look whether the agent's hook is in its interpreter's list */
 	enum session_hook hook;
 	bool hook_told;
@@ -83,8 +87,8 @@ unsigned session_turn(struct session *session, uint64_t now_ns);
 void session_look(struct session *session);
 /* Once a second: losses, offers, rings that woke nobody. */
 void session_sweep(struct session *session, uint64_t now_ns);
-/* Reads all that is there now. */
-void session_drain(struct session *session);
+/* Reads all that is there now. False: but for what a sink has no room for yet. */
+bool session_drain(struct session *session);
 /* The daemon goes: the agent's next record shall try to wake it, and find out. */
 void session_leave(struct session *session);
 

@@ -185,6 +185,19 @@ print_pause(const cJSON *pause, const struct ctl_palette *palette)
 	(void)printf(": nothing is refused or recorded%s\n", palette->reset);
 }
 
+/* Why events were lost: one line for each cause there was. */
+static void
+print_losses(const cJSON *losses)
+{
+	const cJSON *cause;
+
+	cJSON_ArrayForEach(cause, losses) {
+		(void)printf("           %.0f ", cause->valuedouble);
+		text_print_cell(stdout, cause->string, 0);
+		(void)printf("\n");
+	}
+}
+
 static void
 print_daemon(const cJSON *status)
 {
@@ -213,6 +226,7 @@ print_daemon(const cJSON *status)
 		     get_number(status, "events"), get_number(status, "alerts"),
 		     denials > 0 ? palette->red : "", denials, denials > 0 ? palette->reset : "",
 		     lost > 0 ? palette->magenta : "", lost, lost > 0 ? palette->reset : "");
+	print_losses(get(status, "losses"));
 	(void)printf("clients    %.0f\n", get_number(status, "clients"));
 }
 

@@ -110,6 +110,9 @@ take_up(struct drain *drain, enum pyaudit_lane which)
 	uint64_t index = pyaudit_place_index(tail);
 
 	lane->tail = lane->read = tail;
+	lane->n_unwritten = index - (atomic_load(&drain->ring->written[which]) & PYAUDIT_PLACE_INDEX);
+	if (lane->n_unwritten > index)
+		lane->n_unwritten = 0; /* killed between writing this and the tail */
 	lane->torn_from = pyaudit_place_index(torn);
 	lane->n_torn = lane->told.n_torn = pyaudit_place_words(torn);
 	lane->told.n_full = atomic_load(&drain->ring->n_told[which]);
@@ -261,7 +264,21 @@ drain_mark(const struct drain *drain, enum pyaudit_lane which)
 }
 
 void
+drain_written(struct drain *drain, enum pyaudit_lane which, const struct drain_mark *mark)
+{
+	atomic_store_explicit(&drain->ring->written[which], pyaudit_place_index(mark->place),
+			      memory_order_release);
+}
+
+void
 drain_release(struct drain *drain, enum pyaudit_lane which, const struct drain_mark *mark)
+{
+	drain_written(drain, which, mark);
+	drain_release_unwritten(drain, which, mark);
+}
+
+void
+drain_release_unwritten(struct drain *drain, enum pyaudit_lane which, const struct drain_mark *mark)
 {
 	struct drain_lane *lane = &drain->lane[which];
 	uint64_t from = pyaudit_place_index(lane->tail), to = pyaudit_place_index(mark->place);
@@ -412,7 +429,8 @@ drain_take_losses(struct drain *drain, enum pyaudit_lane which, bool dead,
 	uint64_t n_lost = atomic_load_explicit(&ring->n_lost[which], memory_order_acquire);
 	uint64_t n_tried = atomic_load_explicit(&ring->n_tried[which], memory_order_acquire);
 	uint64_t n_left = n_tried - n_lost - pyaudit_place_index(lane->read);
-	struct drain_losses told = lane->told, total = {n_lost, lane->n_torn, lane->n_corrupt};
+	struct drain_losses told = lane->told;
+	struct drain_losses total = {n_lost, lane->n_torn, lane->n_corrupt, lane->n_unwritten};
 
 	/* Begun, but neither claimed nor counted as lost; or, in a broken lane, not found any more. An
 	 * impossible difference is a lie. */
@@ -425,7 +443,8 @@ drain_take_losses(struct drain *drain, enum pyaudit_lane which, bool dead,
 		*ret_total = total;
 	return (struct drain_losses){.n_full = untold(total.n_full, told.n_full),
 				     .n_torn = untold(total.n_torn, told.n_torn),
-				     .n_corrupt = untold(total.n_corrupt, told.n_corrupt)};
+				     .n_corrupt = untold(total.n_corrupt, told.n_corrupt),
+				     .n_unwritten = untold(total.n_unwritten, told.n_unwritten)};
 }
 
 void

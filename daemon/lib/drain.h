@@ -28,6 +28,7 @@
 /* Records of a lane that nobody got, since its ring was made. */
 struct drain_losses {
 	uint64_t n_full, n_torn, n_corrupt;
+	uint64_t n_unwritten; /* taken out by daemons that were killed before their sinks had them */
 };
 
 struct drain_lane {
@@ -39,6 +40,7 @@ struct drain_lane {
 	uint64_t torn_from; /* index of the first claim that may count as torn: those before did */
 	uint64_t n_torn;    /* claims of dead threads, those an earlier daemon counted included */
 	uint64_t n_corrupt; /* places where no record can be */
+	uint64_t n_unwritten;
 	struct drain_losses told;
 	uint64_t stuck_at, stuck_since_ns; /* a claim that was found not committed */
 	bool broken;      /* its boundaries are lost for good: never looked at again */
@@ -59,6 +61,7 @@ enum drain_outcome {
 	DRAIN_BUDGET, /* there may be more */
 	DRAIN_STUCK,  /* a thread has claimed and not committed yet */
 	DRAIN_BROKEN,
+	DRAIN_FULL, /* of who drains: there is more, and no room for it */
 };
 
 /* One record and the number of its attempt; @record is 8-byte aligned and lives until the call
@@ -87,6 +90,10 @@ enum drain_outcome drain_run(struct drain *drain, enum pyaudit_lane lane, unsign
 /* How far a lane has been read, and gives the room before such a mark back. */
 struct drain_mark drain_mark(const struct drain *drain, enum pyaudit_lane lane);
 void drain_release(struct drain *drain, enum pyaudit_lane lane, const struct drain_mark *mark);
+/* The same, though the sinks have not written it yet; drain_written says when they have. */
+void drain_release_unwritten(struct drain *drain, enum pyaudit_lane lane,
+			     const struct drain_mark *mark);
+void drain_written(struct drain *drain, enum pyaudit_lane lane, const struct drain_mark *mark);
 
 /* Whether something is there to be read: one load per lane. */
 bool drain_pending(const struct drain *drain);

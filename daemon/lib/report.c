@@ -15,6 +15,9 @@ static const char *const kind_names[] = {
 
 static const char *const cause_names[] = {
 	[REPORT_CAUSE_RING_FULL] = "ring-full", [REPORT_CAUSE_TORN] = "torn",
+	[REPORT_CAUSE_URGENT_FULL] = "urgent-full",
+	[REPORT_CAUSE_DAEMON_DOWN] = "daemon-down",
+	[REPORT_CAUSE_DAEMON_KILLED] = "daemon-killed",
 	[REPORT_CAUSE_CORRUPT] = "corrupt",     [REPORT_CAUSE_SOCKET] = "socket",
 	[REPORT_CAUSE_SINK] = "sink",           [REPORT_CAUSE_CLIENT] = "client",
 };
@@ -35,6 +38,20 @@ const char *
 report_cause_name(enum report_cause cause)
 {
 	return cause_names[cause];
+}
+
+void
+report_losses_json(const uint64_t lost_by[REPORT_N_CAUSES], struct json *json)
+{
+	json_key(json, "losses");
+	json_object(json);
+	for (unsigned i = 0; i < REPORT_N_CAUSES; i++) {
+		if (lost_by[i] == 0)
+			continue;
+		json_key(json, cause_names[i]);
+		json_uint(json, lost_by[i]);
+	}
+	json_object_end(json);
 }
 
 enum report_kind
@@ -282,6 +299,10 @@ write_event(struct json *json, const struct report *report)
 	write_origin(json, event);
 	json_key(json, "generation");
 	json_uint(json, d->generation);
+	if (report->has_number) {
+		json_key(json, "number");
+		json_uint(json, report->number);
+	}
 	json_key(json, "observed");
 	json_bool(json, (d->flags & PYAUDIT_REC_OBSERVED) != 0);
 	json_key(json, "cut");
@@ -299,6 +320,10 @@ write_loss(struct json *json, const struct report *report)
 	json_uint(json, report->lost);
 	json_key(json, "cause");
 	json_str(json, cause_names[report->cause]);
+	if (report->total > 0) {
+		json_key(json, "total");
+		json_uint(json, report->total);
+	}
 	if (report->lane != NULL) {
 		json_key(json, "lane");
 		json_str(json, report->lane);
@@ -521,6 +546,9 @@ loss_message(const struct report *report, struct buf *out)
 {
 	static const char *const why[] = {
 		[REPORT_CAUSE_RING_FULL] = "its ring was full",
+		[REPORT_CAUSE_URGENT_FULL] = "the room for alerts in its ring was full",
+		[REPORT_CAUSE_DAEMON_DOWN] = "its ring ran full while no daemon read it",
+		[REPORT_CAUSE_DAEMON_KILLED] = "a daemon was killed before it had written them",
 		[REPORT_CAUSE_TORN] = "a thread died while it wrote",
 		[REPORT_CAUSE_CORRUPT] = "what stood in its ring was no event",
 		[REPORT_CAUSE_SOCKET] = "the socket did not take them",

@@ -26,11 +26,15 @@ enum report_kind {
 
 enum report_cause {
 	REPORT_CAUSE_RING_FULL, /* the program was faster than the daemon */
+	REPORT_CAUSE_URGENT_FULL, /* the same, of alerts and denials, in their own lane */
+	REPORT_CAUSE_DAEMON_DOWN, /* the ring ran full while no daemon read it */
+	REPORT_CAUSE_DAEMON_KILLED, /* a daemon had read them, and was killed before its sinks wrote */
 	REPORT_CAUSE_TORN,      /* a thread died while it wrote its record */
 	REPORT_CAUSE_CORRUPT,   /* not a record: damaged, or written by something else */
 	REPORT_CAUSE_SOCKET,    /* an agent without a ring could not send */
 	REPORT_CAUSE_SINK,      /* a file or the journal did not take it */
 	REPORT_CAUSE_CLIENT,    /* this client reads too slowly; told to it alone */
+	REPORT_N_CAUSES,
 };
 
 struct report_summary_value {
@@ -61,10 +65,13 @@ struct report {
 	/* EVENT, ALERT */
 	struct pyaudit_decoded *decoded; /* not const: pyaudit_field uses its scratch */
 	const struct rule_set *rules;    /* of the record's generation; NULL: not known any more */
+	bool has_number;
+	uint64_t number; /* of the record in its lane */
 
 	/* LOSS */
 	enum report_cause cause;
 	uint64_t lost;
+	uint64_t total;   /* of this cause and lane, with it; 0: not counted so */
 	const char *lane; /* "ordinary", "urgent" or NULL */
 	const char *sink; /* name of the sink, or NULL */
 
@@ -95,6 +102,10 @@ const struct rule *report_rule_at(const struct report *report, unsigned hit);
 
 /* Process and thread as the host sees them, as far as it is known. */
 pid_t report_pid(const struct report *report);
+
+/* Member "losses": an object of causes and counts, those that are not 0. */
+struct json;
+void report_losses_json(const uint64_t lost_by[REPORT_N_CAUSES], struct json *json);
 
 /* One line, newline included. */
 void report_json(const struct report *report, struct buf *out);

@@ -321,6 +321,17 @@ sink_await_room(struct sink *sink, unsigned timeout_ms)
 	} while (full && !is_past(&until) && usleep(500) == 0);
 }
 
+size_t
+sink_room(struct sink *sink)
+{
+	size_t room = sink->size / 4 * 3;
+
+	(void)pthread_mutex_lock(&sink->lock);
+	room = sink->front.len < room ? room - sink->front.len : 0;
+	(void)pthread_mutex_unlock(&sink->lock);
+	return room;
+}
+
 uint64_t
 sink_mark(struct sink *sink)
 {

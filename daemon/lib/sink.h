@@ -54,6 +54,9 @@ void sink_kick(struct sink *sink);
  * daemon ends and nobody else is kept waiting. */
 void sink_await_room(struct sink *sink, unsigned timeout_ms);
 
+/* Bytes that items which are not urgent may take now. */
+size_t sink_room(struct sink *sink);
+
 /* A point in the queue, and whether all before it was written (or lost). */
 uint64_t sink_mark(struct sink *sink);
 bool sink_reached(struct sink *sink, uint64_t mark);

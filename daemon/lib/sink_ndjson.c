@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -77,6 +78,21 @@ inherited(const char *path)
 	return -1;
 }
 
+/* A daemon that was killed while it wrote has left the beginning of a line, which is told again. */
+static void
+end_last_line(const char *path, int fd)
+{
+	CLEANUP(closep) int again = -1;
+	struct stat st;
+	char last;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+		return;
+	again = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (again >= 0 && pread(again, &last, 1, st.st_size - 1) == 1 && last != '\n')
+		(void)!write(fd, "\n", 1);
+}
+
 static int
 open_file(const char *path)
 {
@@ -89,6 +105,7 @@ open_file(const char *path)
 	if (fd >= 0) {
 		flags = fcntl(fd, F_GETFL);
 		(void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+		end_last_line(path, fd);
 	}
 	return fd;
 }

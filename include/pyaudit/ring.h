@@ -53,9 +53,10 @@
  *   1. w = claim word of r (acquire). FREE: nothing is there. CLAIMED by a thread that no longer
  *      lives: CAS it to TORN, count one torn record; by one that lives: stop here. COMMITTED: copy the
  *      payload out. r = place after.
- *   2. Some time later, when what was read is safe (written by the sinks): `torn` = (index r, torn
- *      records so far), tail = r (release), then each claim word between the old tail and r =
- *      FREE|lap + 1 (release).
+ *   2. Some time later, when what was read is safe (written by the sinks): `written` = index r, `torn` =
+ *      (index r, torn records so far), tail = r (release), then each claim word between the old tail
+ *      and r = FREE|lap + 1 (release). Where the sinks do not write for long, `written` stays behind: a
+ *      next daemon that finds it so tells of that many as lost.
  *
  * Why this holds:
  *   - Places are right. Index i's claim word changes from FREE|lap(i) once (step 4 is the only way),
@@ -161,7 +162,7 @@ struct pyaudit_ring {
 	uint8_t reserved2[4];
 	_Atomic uint64_t n_told[PYAUDIT_N_LANES]; /* of n_lost, reported */
 	_Atomic uint64_t torn[PYAUDIT_N_LANES];   /* a place's index, and the torn records before it */
-	uint8_t reserved3[16];
+	_Atomic uint64_t written[PYAUDIT_N_LANES]; /* index up to which the sinks have what was read */
 
 	/* Written by the agent's threads. */
 	_Alignas(64) _Atomic uint64_t head[PYAUDIT_N_LANES];    /* places, a hint */

@@ -6,3 +6,4 @@ if(PYAUDIT_SYSTEMD)
 endif()
 list(APPEND PYAUDIT_UNIT_DAEMON capture)
 list(APPEND PYAUDIT_UNIT_DAEMON census limit)
+set_source_files_properties(test_ring_model.c PROPERTIES COMPILE_OPTIONS -O2) # many steps

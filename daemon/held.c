@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "held.h"
+
+#include <string.h>
+
+static void
+join(struct held_entry *last, const struct held_entry *entry)
+{
+	last->mark = entry->mark;
+	if (entry->until.ndjson > 0)
+		last->until.ndjson = entry->until.ndjson;
+	if (entry->until.journal > 0)
+		last->until.journal = entry->until.journal;
+}
+
+void
+held_add(struct held *held, const struct held_entry *entry)
+{
+	if (held->n < HELD_MAX)
+		held->entries[held->n++] = *entry;
+	else
+		join(&held->entries[HELD_MAX - 1], entry);
+}
+
+static bool
+have_it(struct sink *ndjson, struct sink *journal, const struct held_marks *until)
+{
+	return (ndjson == NULL || until->ndjson == 0 || sink_reached(ndjson, until->ndjson)) &&
+	       (journal == NULL || until->journal == 0 || sink_reached(journal, until->journal));
+}
+
+bool
+held_take(struct held *held, struct sink *ndjson, struct sink *journal, uint64_t now_ns,
+	  struct drain_mark *ret, bool *ret_written)
+{
+	const struct held_entry *first = &held->entries[0];
+
+	if (held->n == 0)
+		return false;
+	*ret_written = have_it(ndjson, journal, &first->until);
+	if (!*ret_written && now_ns - first->since_ns < HELD_MS * UINT64_C(1000000))
+		return false;
+	*ret = first->mark;
+	if (held->late.since_ns != 0) {
+		join(&held->late, first);
+		*ret_written = false;
+	} else if (!*ret_written) {
+		held->late = *first;
+	}
+	held->n--;
+	memmove(held->entries, held->entries + 1, held->n * sizeof(held->entries[0]));
+	return true;
+}
+
+bool
+held_take_late(struct held *held, struct sink *ndjson, struct sink *journal, struct drain_mark *ret)
+{
+	if (held->late.since_ns == 0 || !have_it(ndjson, journal, &held->late.until))
+		return false;
+	*ret = held->late.mark;
+	held->late.since_ns = 0;
+	return true;
+}

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the transport promises when things die or run full: received and reported lost make what was raised,
+to the event.
+
+PYAUDIT_TRANSPORT=full runs what takes minutes: the daemon killed 100 times under 200,000 events a second
+of 20 processes, and 50 processes in a flood of ten times what their rings hold."""
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from conftest import MARK, MARKS, NO_EXEC, PATIENCE, SANITIZED, SYSTEM, hear, say, wait_for
+
+FULL = os.environ.get("PYAUDIT_TRANSPORT") == "full"
+
+STEADY = """
+import select, sys, time
+burst, audit, n = int(sys.argv[1]), sys.audit, 0
+print('ready', flush=True)
+sys.stdin.readline()
+due = time.monotonic()
+while not select.select([sys.stdin], [], [], 0)[0]:
+    for i in range(burst):
+        audit('%(mark)s', 'x')
+    n += burst
+    due += .01
+    wait = due - time.monotonic()
+    if wait > 0:
+        time.sleep(wait)
+    elif wait < -.1:
+        due = time.monotonic()
+sys.stdin.readline()
+print(n, flush=True)
+sys.stdin.readline()
+""" % {"mark": MARK}
+
+FLOOD = """
+import os, sys
+n, audit = int(sys.argv[1]), sys.audit
+print('ready', flush=True)
+sys.stdin.readline()
+for i in range(n):
+    audit('%(mark)s', 'x')
+    if i == n // 2:
+        try:
+            os.system('id')
+        except PermissionError:
+            print('refused', flush=True)
+print(n, flush=True)
+sys.stdin.readline()
+""" % {"mark": MARK}
+
+EVENT = re.compile(rb'"kind":"event".*?"pid":(\d+),.*?"number":(\d+)')
+LOSS = re.compile(rb'"kind":"loss".*?"lost":(\d+),"cause":"([a-z-]+)"(?:,"total":(\d+))?(?:,"lane":"([a-z]+)")?'
+                  rb'.*?"pid":(\d+)')
+FILLED = ("ring-full", "urgent-full", "daemon-down")  # one counter
+
+
+class Count:
+    """What the event file says of each process. Lines a killed daemon had written may come again."""
+
+    def __init__(self, path):
+        self.seen, self.again, self.broken = {}, 0, 0
+        self.alerts, self.lost, self.more = set(), {}, {}
+        with open(str(path), "rb") as file:
+            for line in file:
+                self.take(line)
+
+    def take(self, line):
+        found = EVENT.search(line)
+        if found:
+            pid, number = int(found.group(1)), int(found.group(2))
+            seen = self.seen.setdefault(pid, bytearray())
+            if number >= len(seen):
+                seen.extend(bytes(number + 4096 - len(seen)))
+            self.again += seen[number]
+            seen[number] = 1
+            return
+        found = LOSS.search(line)
+        if found:
+            lost, cause, total = int(found.group(1)), found.group(2).decode(), int(found.group(3) or 0)
+            key = (int(found.group(5)), found.group(4), "full" if cause in FILLED else cause)
+            if total and cause != "daemon-killed":
+                self.lost[key] = max(self.lost.get(key, 0), total)
+            else:
+                self.more[key] = self.more.get(key, 0) + lost
+        elif b'"kind":"alert"' in line and b'"action":"block"' in line:
+            self.alerts.add(int(re.search(rb'"pid":(\d+)', line).group(1)))
+        elif not line.endswith(b"}\n"):
+            self.broken += 1
+
+    def received(self, pid):
+        return sum(self.seen.get(pid, b""))
+
+    def reported(self, pid, lane=b"ordinary"):
+        return sum(n for lost in (self.lost, self.more) for key, n in lost.items() if key[:2] == (pid, lane))
+
+    def causes(self):
+        out = {}
+        for lost in (self.lost, self.more):
+            for (_, lane, cause), n in lost.items():
+                out[cause] = out.get(cause, 0) + n
+        return out
+
+
+def start(server, code, n, argument):
+    programs = [server.spawn([SYSTEM, "-I", "-c", code, argument]) for _ in range(n)]
+    for program in programs:
+        hear(program, "ready")
+    return programs
+
+
+def test_daemon_killed_again_and_again(daemon):
+    processes, kills, rate = (20, 100, 200000) if FULL else (4, 4 if SANITIZED else 8, 8000)
+    server = daemon(MARKS)
+    programs = start(server, STEADY, processes, rate // processes // 100)
+    for program in programs:
+        say(program, "go")
+    begun = time.monotonic()
+    for i in range(kills):
+        time.sleep(.1 + i % 5 * .05)
+        server.signal(signal.SIGKILL)
+        time.sleep(i % 3 * .05)
+        server.start()
+    wait_for(lambda: server.status()["agents"] == processes, "all agents to come back", 20)
+    seconds = time.monotonic() - begun
+    for program in programs:
+        say(program, "stop")
+    raised = {program.pid: int(hear(program)) for program in programs}
+    server.drain()
+    count = Count(server.events_path)
+    print("%d raised in %.1f s (%d/s), %d received, %d again, lost %s" % (
+        sum(raised.values()), seconds, sum(raised.values()) / seconds,
+        sum(count.received(pid) for pid in raised), count.again, count.causes()))
+    for pid, n in raised.items():
+        assert count.received(pid) + count.reported(pid) == n, (pid, n, count.received(pid), count.reported(pid))
+        assert count.received(pid) > 0
+
+
+def test_flood_from_many(daemon):
+    """Each process raises ten times what its ring holds, with one denial in the middle."""
+    processes, each = (50, 40000) if FULL else (10, 40000)
+    server = daemon(NO_EXEC, MARKS)
+    programs = start(server, FLOOD, processes, each)
+    server.signal(signal.SIGSTOP)
+    for program in programs:
+        say(program, "go")
+    for program in programs:
+        hear(program, "refused", 60)
+        assert int(hear(program, seconds=120)) == each
+    server.signal(signal.SIGCONT)
+    status = server.drain()
+    count = Count(server.events_path)
+    pids = {program.pid for program in programs}
+    print("%d received, lost %s" % (sum(count.received(pid) for pid in pids), count.causes()))
+    assert count.alerts == pids
+    for pid in pids:
+        assert count.received(pid) + count.reported(pid) == each
+        assert count.received(pid) < each / 7
+        assert count.reported(pid, b"urgent") == 0
+        assert count.again == 0
+    assert status["lost"] == sum(status["losses"].values()) == sum(count.causes().values())
+    assert set(status["losses"]) == {"ring-full"}
+    losses = {p["pid"]: p["losses"] for p in status["processes"]}
+    for pid in pids:
+        assert losses[pid] == {"ring-full": count.reported(pid)}
