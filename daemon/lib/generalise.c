@@ -249,6 +249,18 @@ path_patterns_fini(struct path_patterns *patterns)
 	texts_fini(&patterns->under);
 }
 
+/* The file by which tempfile tries whether a directory of temporary files can be written to. */
+static bool
+is_trial(const char *path, const char *name, size_t len)
+{
+	static const char tmp[] = "/tmp/";
+	size_t before = (size_t)(name - path);
+
+	return len == TEMPORARY_LEN && before >= strlen(tmp) &&
+	       memcmp(name - strlen(tmp), tmp, strlen(tmp)) == 0 &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == len;
+}
+
 /* Every component made general. A glob throughout, so that likeness is equality. */
 static int
 path_glob(struct texts *out, const char *path)
@@ -259,7 +271,10 @@ path_glob(struct texts *out, const char *path)
 	buf_init(&glob);
 	for (;; at = end + 1) {
 		end = strchrnul(at, '/');
-		(void)generalise_component(&glob, at, (size_t)(end - at));
+		if (*end == '\0' && is_trial(path, at, (size_t)(end - at)))
+			buf_add_str(&glob, "????????");
+		else
+			(void)generalise_component(&glob, at, (size_t)(end - at));
 		if (*end == '\0')
 			break;
 		buf_add_char(&glob, '/');
@@ -273,7 +288,7 @@ is_wild(const char *glob)
 	for (; *glob != '\0'; glob++) {
 		if (*glob == '\\' && glob[1] != '\0')
 			glob++;
-		else if (*glob == '*')
+		else if (*glob == '*' || *glob == '?')
 			return true;
 	}
 	return false;

@@ -285,7 +285,8 @@ add_string(struct buf *out, const char *text, size_t len)
 	json_text(&json, text, len);
 }
 
-/* A list of the file, one value to a line, and what names it in the rule's condition. */
+/* A list of the file, one value to a line, and what names it in the rule's condition (NULL: the caller
+ * does that). */
 static void
 use_list(struct draft *draft, struct buf *condition, const char *field_name, const char *operator,
 	 const char *suffix, const struct texts *values)
@@ -299,6 +300,8 @@ use_list(struct draft *draft, struct buf *condition, const char *field_name, con
 		add_string(&draft->lists, values->texts[i], strlen(values->texts[i]));
 	}
 	buf_add_str(&draft->lists, "\n    ]");
+	if (condition == NULL)
+		return;
 	buf_addf(condition, "%s%s %s $%s_%s", condition->len > 0 ? " or " : "", field_name, operator,
 		 draft->script->slug, suffix);
 }
@@ -318,6 +321,25 @@ path_condition(struct draft *draft, enum kind kind, struct texts *values, struct
 	(void)snprintf(suffix, sizeof(suffix), "%s_below", kinds[kind].name);
 	use_list(draft, condition, kinds[kind].field, "under", suffix, &patterns.under);
 	path_patterns_fini(&patterns);
+	return 0;
+}
+
+/* A program by its bare name is looked for in PATH: below Python its path is the one that was found. */
+static int
+name_condition(struct draft *draft, const struct texts *values, struct buf *condition)
+{
+	CLEANUP(texts_fini) struct texts names = {0};
+	int r = 0;
+
+	for (size_t i = 0; i < values->n && r == 0; i++)
+		if (strchr(values->texts[i], '/') == NULL)
+			r = texts_add(&names, values->texts[i], strlen(values->texts[i]));
+	if (r != 0 || names.n == 0)
+		return r;
+	texts_sort(&names);
+	buf_add_str(condition, " or layer = 'libc' and ");
+	use_list(draft, NULL, NULL, NULL, "program_names", &names);
+	buf_addf(condition, "exec.name in $%s_program_names", draft->script->slug);
 	return 0;
 }
 
@@ -396,6 +418,7 @@ static int
 condition_of(struct draft *draft, enum kind kind, struct buf *condition)
 {
 	struct texts *values = &draft->script->values[kind];
+	int r;
 
 	switch (kind) {
 	case HOSTS:
@@ -408,6 +431,9 @@ condition_of(struct draft *draft, enum kind kind, struct buf *condition)
 		texts_sort(values);
 		use_list(draft, condition, "pickle.module", "in", "pickles", values);
 		return 0;
+	case PROGRAMS:
+		r = path_condition(draft, kind, values, condition);
+		return r == 0 ? name_condition(draft, values, condition) : r;
 	default:
 		return path_condition(draft, kind, values, condition);
 	}

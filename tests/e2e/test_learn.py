@@ -30,6 +30,8 @@ def order(number):
 @app.route("/thumbnail/<int:number>")
 def thumbnail(number):
     subprocess.run(["/bin/echo", "thumbnail", str(number)], stdout=subprocess.DEVNULL)
+    subprocess.run(["echo", "by name"], stdout=subprocess.DEVNULL)
+    subprocess.run("true --shell %d" % number, shell=True)
     os.system("true --size %d" % number)
     with socket.socket() as s:
         s.connect_ex(("127.0.0.1", 9))

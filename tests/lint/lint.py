@@ -109,10 +109,44 @@ def lint_events():
         for name in sorted(set(re.findall(r"@[a-z]+", page))):
             if name[1:].upper() not in table:
                 yield "pyaudit-rules.5 names the class %s, which is in no table" % name
+        yield from lint_rules_page(text(rules_page))
     for page in sorted((ROOT / "docs").glob("*EVENTS*.md")):
         rows = re.findall(r"^\|\s*`([\w./]+)`", text(page), re.M)
         for name in sorted(set(rows) ^ set(events)):
             yield "%s: %s stands on one side only" % (page.name, name)
+
+
+def section_of(roff, name):
+    """The text behind a .SH or .SS of that name, up to the next one."""
+    found = re.search(r"^\.(SH|SS) %s\n(.*?)(?=^\.SH|^\.\1|\Z)" % re.escape(name), roff, re.M | re.S)
+    return found.group(2) if found else ""
+
+
+def tagged(roff):
+    """What stands in the tags of its paragraphs."""
+    words = set()
+    for line in re.findall(r"^\.TP\n\.(?:B|BR|BI) (.*)$", roff, re.M):
+        words |= set(re.findall(r'[^\s",]+', plain(line)))
+    return words
+
+
+def lint_rules_page(page):
+    """pyaudit-rules(5) has every operator, class and profile that there is, each with a tag of its own, and no other."""
+    table = re.search(r"operators\[\] = \{(.*?)\n\};", text(ROOT / "daemon/lib/expr.c"), re.S).group(1)
+    operators = set(re.findall(r'^\t\{"([^"]+)"', table, re.M)) | {"in", "exists"}
+    classes = re.search(r"pyaudit_class_names\[\w*\] = \{(.*?)\}", text(ROOT / "agent/events.c"), re.S).group(1)
+    profiles = re.search(r"conf_profiles\[\] = \{(.*?)\}", text(ROOT / "daemon/lib/conf.c"), re.S).group(1)
+    for name, there, shown in (
+            ("operator", operators, tagged(section_of(page, "Operators")) - {"not", "field"}),
+            ("class", {"@" + c for c in re.findall(r'"(\w+)"', classes)} | {"@all"}, tagged(section_of(page, "CLASSES"))),
+            ("profile", set(re.findall(r'"(\w+)"', profiles)), tagged(section_of(page, "PROFILES")))):
+        for missing in sorted(there - shown):
+            yield "pyaudit-rules.5 has no paragraph on the %s %s" % (name, missing)
+        for unknown in sorted(shown - there):
+            yield "pyaudit-rules.5 has a paragraph on the %s %s, which there is not" % (name, unknown)
+    for profile in re.findall(r'"(\w+)"', profiles):
+        if not (ROOT / "config/profiles" / (profile + ".json")).exists():
+            yield "config/profiles/%s.json is missing" % profile
 
 
 def lint_journal():
