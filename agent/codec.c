@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "event.h"
+#include "secrets.h"
 #include "verdict.h"
 
 /* Arguments may not fill the room that the caller's frame and the rules need. */
@@ -17,6 +18,7 @@
 struct writer {
 	uint8_t *at, *end;
 	bool cut;
+	struct pyaudit_secrets secrets; /* of the arguments */
 };
 
 /* The head of an item goes out as one word. */
@@ -76,6 +78,42 @@ write_text(struct writer *w, uint8_t tag, const struct pyaudit_value *v)
 	return write_cut_text(w, tag, v);
 }
 
+/* Text with `<redacted:KIND>` in place of what looks like a credential. */
+static __attribute__((noinline)) bool
+write_redacted(struct writer *w, uint8_t tag, const struct pyaudit_value *v)
+{
+	struct pyaudit_secrets dry = w->secrets;
+	size_t whole = pyaudit_redact(&dry, v, NULL, 0), head = sizeof(struct pyaudit_item), room, len;
+	bool cut = v->flags != 0 || whole > PYAUDIT_TEXT_MAX;
+	pyaudit_le32 full;
+
+	if (!cut && (size_t)(w->end - w->at) < head + whole)
+		cut = true;
+	head += cut ? sizeof(full) : 0;
+	w->cut = w->cut || cut;
+	if ((size_t)(w->end - w->at) < head)
+		return false;
+	room = (size_t)(w->end - w->at) - head;
+	len = whole < PYAUDIT_TEXT_MAX ? whole : PYAUDIT_TEXT_MAX;
+	len = len < room ? len : room;
+	(void)pyaudit_redact(&w->secrets, v, (char *)w->at + head, len);
+	full = pyaudit_le32_of(v->full_len > len ? v->full_len : (uint32_t)whole);
+	(void)put_head(w->at, tag, cut ? PYAUDIT_ITEM_CUT : 0,
+		       (uint32_t)(head + len - sizeof(struct pyaudit_item)));
+	if (cut)
+		memcpy(w->at + sizeof(struct pyaudit_item), &full, sizeof(full));
+	w->at += head + len;
+	return true;
+}
+
+static inline bool
+write_argument(struct writer *w, uint8_t tag, const struct pyaudit_value *v)
+{
+	if (__builtin_expect(pyaudit_secret_likely(&w->secrets, v), 0))
+		return write_redacted(w, tag, v);
+	return write_text(w, tag, v);
+}
+
 static inline bool
 write_scalar(struct writer *w, const struct pyaudit_value *v)
 {
@@ -96,8 +134,9 @@ write_scalar(struct writer *w, const struct pyaudit_value *v)
 		return write_item(w, v->type, &number, sizeof(number));
 	case PYAUDIT_TAG_STR:
 	case PYAUDIT_TAG_BYTES:
-	case PYAUDIT_TAG_OBJECT:
 	case PYAUDIT_TAG_CODE:
+		return write_argument(w, v->type, v);
+	case PYAUDIT_TAG_OBJECT:
 		return write_text(w, v->type, v);
 	case PYAUDIT_TAG_BIGINT:
 		return write_item(w, v->type, NULL, 0);
@@ -119,8 +158,11 @@ write_list(struct writer *w, const struct pyaudit_value *v)
 	static_assert(sizeof(body) == 6, "list item size");
 	if (!write_item(w, PYAUDIT_TAG_LIST, &body, sizeof(body)))
 		return false;
+	w->secrets.word = true;
 	while (n < v->n_items && write_scalar(w, &v->items[n]))
 		n++;
+	w->secrets.word = false;
+	w->secrets.next = w->secrets.program = 0;
 	if (n < v->full_len)
 		w->cut = true;
 	body.count = pyaudit_le16_of(n);
@@ -133,7 +175,11 @@ write_frame(struct writer *w, const struct pyaudit_origin *frame)
 {
 	pyaudit_le32 line = pyaudit_le32_of(frame->line);
 
-	(void)write_text(w, PYAUDIT_TAG_FILE, &frame->file);
+	w->secrets = (struct pyaudit_secrets){0};
+	if (pyaudit_value_is_text(&frame->file) && frame->file.len > 0)
+		(void)write_argument(w, PYAUDIT_TAG_FILE, &frame->file);
+	else
+		(void)write_text(w, PYAUDIT_TAG_FILE, &frame->file);
 	if (pyaudit_value_is_text(&frame->function))
 		(void)write_text(w, PYAUDIT_TAG_FUNCTION, &frame->function);
 	if (pyaudit_value_is_text(&frame->module))
@@ -163,7 +209,7 @@ pyaudit_record_encode(uint8_t out[PYAUDIT_RECORD_MAX], const struct pyaudit_even
 		.tid = pyaudit_le32_of(tid),
 	};
 	struct writer w = {out + sizeof(head), out + PYAUDIT_RECORD_MAX - RULES_ROOM - ORIGIN_ROOM,
-			   false};
+			   false, pyaudit_secrets_of(event)};
 	unsigned n_frames = 0;
 
 	if (event->id == PYAUDIT_EV_OTHER) {

@@ -6,6 +6,7 @@
 
 #include "facts.h"
 #include "python.h"
+#include "secrets.h"
 
 /* Room kept for the arguments: what stands before them may not use it up. */
 #define ARGV_ROOM 2048
@@ -133,4 +134,34 @@ facts_gather(struct facts_room *room, struct pyaudit_facts *ret)
 	set(ret, PYAUDIT_F_PROC_CGROUP, cgroup);
 	set(ret, PYAUDIT_F_PROC_UNIT, pyaudit_unit_of(&cgroup));
 	set(ret, PYAUDIT_F_PROC_CONTAINER, pyaudit_container_of(&cgroup));
+}
+
+void
+facts_redact(struct facts_room *room)
+{
+	struct pyaudit_secrets secrets = {.word = true};
+	char strings[sizeof(room->strings)];
+	size_t begin, at;
+	uint16_t n_argv = 0;
+
+	if (room->n_argv == 0)
+		return;
+	begin = at = (size_t)(room->argv[0].s - room->strings);
+	for (; n_argv < room->n_argv && at < sizeof(strings) - 1; n_argv++) {
+		struct pyaudit_value *v = &room->argv[n_argv];
+		size_t left = sizeof(strings) - 1 - at, n = v->len;
+
+		/* The last one may have lost its end. */
+		if (n_argv == room->n_argv - 1)
+			v->flags = PYAUDIT_VALUE_CUT;
+		if (pyaudit_secret_likely(&secrets, v))
+			n = pyaudit_redact(&secrets, v, strings + at, left);
+		else
+			memcpy(strings + at, v->s, n < left ? n : left);
+		at += n < left ? n : left;
+		strings[at++] = '\0';
+	}
+	memcpy(room->strings + begin, strings + begin, at - begin);
+	room->strings_len = (uint32_t)at;
+	room->n_argv = n_argv;
 }

@@ -20,4 +20,8 @@ struct facts_room {
 /* Fills @room and the facts that point into it. */
 void facts_gather(struct facts_room *room, struct pyaudit_facts *ret);
 
+/* Replaces what looks like a credential in the arguments, as HELLO carries them: what may be told from
+ * now on. The facts that point into @room are void afterwards. */
+void facts_redact(struct facts_room *room);
+
 #endif

@@ -326,6 +326,7 @@ link_attach(enum pyaudit_reason reason)
 		registration_tell(agent.ring);
 	follow_ring_generation();
 	let_go(&agent.socket);
+	facts_redact(&room);
 	if (fd >= 0 && !say_hello(fd, reason, &room)) {
 		(void)close(fd);
 		fd = -1;

@@ -10,6 +10,7 @@
 
 #include "cleanup.h"
 #include "json.h"
+#include "secrets.h"
 
 void
 users_load(struct users *users, const char *path)
@@ -113,6 +114,36 @@ read_cgroup(const char *proc, pid_t pid, const char *word)
 	return word[0] != 0 ? strndup(word, PROCESS_TEXT_MAX) : NULL;
 }
 
+/* Credentials on a command line are for nobody to read. @cut: the last word may have lost its end. */
+static void
+redact_argv(struct process *p, bool cut)
+{
+	struct pyaudit_secrets secrets = {.word = true};
+
+	for (size_t i = 0; i < p->n_argv; i++) {
+		struct pyaudit_value v = pyaudit_value_text(p->argv[i], strlen(p->argv[i]));
+		struct pyaudit_secrets dry;
+		char *clean;
+		size_t n;
+
+		if (cut && i == p->n_argv - 1)
+			v.flags = PYAUDIT_VALUE_CUT;
+		if (!pyaudit_secret_likely(&secrets, &v))
+			continue;
+		dry = secrets;
+		n = pyaudit_redact(&dry, &v, NULL, 0);
+		clean = malloc(n + 1);
+		if (clean == NULL) {
+			p->argv[i][0] = 0; /* rather nothing than what may be a secret */
+			continue;
+		}
+		(void)pyaudit_redact(&secrets, &v, clean, n);
+		clean[n] = 0;
+		free(p->argv[i]);
+		p->argv[i] = clean;
+	}
+}
+
 static void
 read_argv(struct process *p, const char *proc, const struct hello *hello)
 {
@@ -131,6 +162,7 @@ read_argv(struct process *p, const char *proc, const struct hello *hello)
 			if (p->argv[p->n_argv] != NULL)
 				p->n_argv++;
 		}
+		redact_argv(p, false);
 		return;
 	}
 	for (end = text + n; at < end && p->n_argv < PYAUDIT_LIST_MAX; at += strlen(at) + 1) {
@@ -138,6 +170,7 @@ read_argv(struct process *p, const char *proc, const struct hello *hello)
 		if (p->argv[p->n_argv] != NULL)
 			p->n_argv++;
 	}
+	redact_argv(p, n == sizeof(text) - 1);
 }
 
 /* Parent and start time from stat, whose second field may hold blanks and parentheses. */
