@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that no compiler makes: lint.py headers|help|events|symbols|paths|includes
+"""Checks that no compiler makes: lint.py headers|help|events|journal|symbols|maps|shippers|paths|includes
 
 PYAUDIT_BUILD names the build tree, CC the compiler. Exit status 1 with one line for each finding,
 77 where the check cannot be made.
 """
+import json
 import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PYAUDIT_BUILD", ROOT / "build/release"))
@@ -190,6 +193,77 @@ if _map.exists():
     _global = re.search(r"global:(.*?)(local:|\})", text(_map), re.S)
     if _global:
         INTERPOSED = set(re.findall(r"\b([A-Za-z_]\w*);", _global.group(1)))
+
+
+def event_fields():
+    """Names of what an event of kind alert or event has, those of its caller with a dot."""
+    schema = json.loads(text(ROOT / "docs/event.schema.json"))
+    names = set(schema["properties"]) | set(schema["$defs"]["event"]["properties"]) | set(schema["$defs"]["facts"]["properties"])
+    return (names - {"caller"}) | {"caller." + name for name in schema["$defs"]["frame"]["properties"]}
+
+
+def ocsf_knows(attributes, path):
+    """Whether each step of a.b.c is an attribute of the object that the step before leads to."""
+    leads = {"finding_info": "finding_info", "analytic": "analytic", "attacks": "attack", "technique": "technique",
+             "evidences": "evidences", "process": "process", "parent_process": "process", "user": "user", "file": "file",
+             "metadata": "metadata", "product": "product", "container": "container"}
+    where = "detection_finding"
+    steps = path.split(".")
+    for number, step in enumerate(steps):
+        if where is None or step not in attributes[where]:
+            return False
+        where = leads.get(step)
+    return True
+
+
+def lint_maps():
+    """The maps to other schemas know every field of an event, and name none that is not there."""
+    ours = event_fields()
+    severities = json.loads(text(ROOT / "docs/event.schema.json"))["$defs"]["severity"]["enum"]
+    published = set(text(ROOT / "tests/fixtures/ecs-fields.txt").split("\n")[1:])
+    attributes = {}
+    for line in text(ROOT / "tests/fixtures/ocsf-attributes.txt").splitlines():
+        if not line.startswith("#"):
+            name, _, rest = line.partition(": ")
+            attributes[name] = set(rest.split())
+    known = {"ecs": lambda name: name in published, "ocsf": lambda name: ocsf_knows(attributes, name)}
+    for schema, knows in known.items():
+        page = ROOT / "docs/fleet" / (schema + ".json")
+        made = json.loads(text(page))
+        mapped = set(made["fields"]) | set(made.get("labels", ())) | set(made.get("left_out", ())) | set(made.get("unmapped", ()))
+        for name in sorted(ours - mapped):
+            yield "docs/fleet/%s: the field '%s' of events is forgotten: put it into fields, %s" % (
+                page.name, name, "labels or left_out" if schema == "ecs" else "or unmapped")
+        for name in sorted(mapped - ours):
+            yield "docs/fleet/%s: event.schema.json has no field '%s'" % (page.name, name)
+        for name in sorted(list(made["fields"].values()) + list(made["constants"])):
+            if not knows(name):
+                yield "%s: %s %s has no %s" % (page.name, made["schema"], made["version"], name)
+        for name, values in made["values"].items():
+            if name not in made["fields"]:
+                yield "%s: values of %s, which is not mapped" % (page.name, name)
+            if name == "severity" and sorted(values) != sorted(severities):
+                yield "%s: severities are %s" % (page.name, ", ".join(severities))
+
+
+def lint_shippers():
+    """The example for rsyslog is one that rsyslog takes."""
+    rsyslogd = shutil.which("rsyslogd") or shutil.which("rsyslogd", path="/usr/sbin:/sbin")
+    if rsyslogd is None:
+        print("rsyslogd is not installed")
+        sys.exit(SKIPPED)
+    example = text(ROOT / "docs/fleet/rsyslog-sender.conf")
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "rsyslog.conf"
+        # The driver for TLS is a package of its own, and the files of keys are the host's.
+        path.write_text(re.sub(r"(?s)^global\(.*?^\)\n", "", example, flags=re.M))
+        done = subprocess.run([rsyslogd, "-N1", "-f", str(path), "-i", str(path) + ".pid"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        said = done.stdout.decode()
+        if "could not load module" in said:
+            print(said)
+            sys.exit(SKIPPED)
+        if done.returncode != 0:
+            yield "rsyslog-sender.conf: " + said
 
 
 def lint_paths():
