@@ -2,9 +2,13 @@
 /*
  * Lines appended to a file, many in one write. A write that stops in the middle of a line goes on
  * there the next time, so a line is whole or at the very end.
+ *
+ * A file that was renamed or removed (logrotate) is noticed before a write, at the end of a line, and a
+ * new one is opened under the name: nobody has to send a signal, and no line is lost.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +20,39 @@
 
 struct ndjson {
 	int fd;
+	char *path; /* NULL: not a file of ours, a descriptor that was handed over */
 	size_t n_written; /* bytes of the next line that are in the file already */
 };
+
+static int open_file(const char *path);
+
+/* Whether another file, or none, has the name by now. */
+static bool
+was_moved(const struct ndjson *file)
+{
+	struct stat ours, named;
+
+	if (file->path == NULL || file->n_written > 0 || fstat(file->fd, &ours) < 0)
+		return false;
+	if (stat(file->path, &named) < 0)
+		return errno == ENOENT;
+	return ours.st_dev != named.st_dev || ours.st_ino != named.st_ino;
+}
 
 static int
 ndjson_write(void *data, const struct iovec *items, size_t n_items)
 {
 	struct ndjson *file = data;
 	size_t n_done = 0;
+
+	if (was_moved(file)) {
+		int fd = open_file(file->path);
+
+		if (fd < 0)
+			return -errno;
+		(void)close(file->fd);
+		file->fd = fd;
+	}
 
 	while (n_done == 0) {
 		struct iovec iov[SINK_BATCH];
@@ -54,6 +83,7 @@ ndjson_close(void *data)
 	if (file->n_written > 0 && end >= (off_t)file->n_written)
 		(void)!ftruncate(file->fd, end - (off_t)file->n_written);
 	(void)close(file->fd);
+	free(file->path);
 	free(file);
 }
 
@@ -122,10 +152,18 @@ sink_ndjson_new(struct sink **ret, const char *path, size_t queue_size, int noti
 	file->fd = open_file(path);
 	if (file->fd < 0)
 		return -errno;
-	r = sink_new(ret, &ndjson_ops, file, queue_size, notify_fd, log);
-	if (r < 0)
-		(void)close(file->fd);
-	else
+	r = 0;
+	if (inherited(path) < 0) {
+		file->path = strdup(path);
+		r = file->path == NULL ? -ENOMEM : 0;
+	}
+	if (r == 0)
+		r = sink_new(ret, &ndjson_ops, file, queue_size, notify_fd, log);
+	if (r == 0) {
 		(void)TAKE_PTR(file);
+		return 0;
+	}
+	(void)close(file->fd);
+	free(file->path);
 	return r;
 }

@@ -199,6 +199,50 @@ lines_are_appended_whole(void **state)
 	(void)unlink(path);
 }
 
+static unsigned
+count_lines(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	unsigned n = 0, value;
+	char line[64];
+
+	assert_non_null(file);
+	for (; fgets(line, sizeof(line), file) != NULL; n++)
+		assert_int_equal(sscanf(line, "line %u\n", &value), 1);
+	(void)fclose(file);
+	return n;
+}
+
+static void
+a_file_that_was_renamed_is_followed_by_a_new_one(void **state)
+{
+	char path[] = "/tmp/test_sink.XXXXXX", old[64], line[64];
+	int fd = mkstemp(path);
+	struct sink *sink = NULL;
+	const unsigned n_lines = 3000;
+
+	(void)state;
+	assert_true(fd >= 0);
+	(void)close(fd);
+	(void)snprintf(old, sizeof(old), "%s.1", path);
+	assert_int_equal(sink_ndjson_new(&sink, path, 1 << 20, -1, &quiet), 0);
+	for (unsigned i = 0; i < n_lines; i++) {
+		int len = snprintf(line, sizeof(line), "line %u\n", i);
+
+		assert_true(sink_push(sink, line, (size_t)len, 0, false));
+		sink_kick(sink);
+		if (i == n_lines / 2) {
+			assert_true(wait_for(sink, sink_mark(sink)));
+			assert_int_equal(rename(path, old), 0);
+		}
+	}
+	sink_free(sink, 5000);
+	assert_int_equal(count_lines(old), n_lines / 2 + 1);
+	assert_int_equal(count_lines(path), n_lines - n_lines / 2 - 1);
+	(void)unlink(path);
+	(void)unlink(old);
+}
+
 static void *
 read_slowly(void *data)
 {
@@ -270,6 +314,7 @@ main(void)
 		cmocka_unit_test(an_item_that_cannot_be_written_is_a_loss),
 		cmocka_unit_test(ending_gives_up_in_time),
 		cmocka_unit_test(lines_are_appended_whole),
+		cmocka_unit_test(a_file_that_was_renamed_is_followed_by_a_new_one),
 		cmocka_unit_test(a_pipe_takes_lines_in_pieces),
 		cmocka_unit_test(what_cannot_be_opened_is_said),
 	};
