@@ -5,12 +5,16 @@
  * for. So pyauditd is not root, and this program, which is, holds no capability, sees no files,
  * and can do one thing: pass on an entry that is one of pyauditd's (entry.c), byte for byte.
  *
- * The socket is the service manager's, so what stands in it survives a restart of this program.
- * Where journald is not there an entry is held until it is; what comes meanwhile waits in the socket,
- * then in pyauditd's queue, which counts what it cannot hold.
+ * The socket is the service manager's, so what stands in it survives a restart of this program, and
+ * an entry stands in it until journald has it: it is looked at first and taken afterwards. Where
+ * journald is not there entries wait in the socket, then in pyauditd's queue, which counts what it
+ * cannot hold.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,14 +38,25 @@ enum exit_code {
 
 struct relay {
 	struct log log;
+	sigset_t signals; /* the mask to wait with */
 	int in, out;
 	int fd; /* of the packet in hand: a sealed memfd that holds the entry; or -1 */
 	char bytes[ENTRY_SIZE_MAX];
 	size_t size;
 };
 
+static volatile sig_atomic_t is_told_to_end;
+
+static void
+on_signal(int number)
+{
+	(void)number;
+	is_told_to_end = 1;
+}
+
+/* The packet that is next; it stays in the socket. */
 static int
-receive(struct relay *relay)
+look(struct relay *relay)
 {
 	union {
 		struct cmsghdr align;
@@ -54,7 +69,7 @@ receive(struct relay *relay)
 		.msg_control = &control,
 		.msg_controllen = sizeof(control),
 	};
-	ssize_t n = recvmsg(relay->in, &message, MSG_CMSG_CLOEXEC);
+	ssize_t n = recvmsg(relay->in, &message, MSG_CMSG_CLOEXEC | MSG_PEEK);
 	struct cmsghdr *head;
 
 	if (n < 0)
@@ -128,52 +143,74 @@ deliver(struct relay *relay)
 	return sendmsg(relay->out, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static void
+/* False: told to end before journald could be reached. */
+static bool
 pass_on(struct relay *relay)
 {
 	bool is_waiting = false;
 	int r;
 
 	while ((r = deliver(relay)) < 0 && r != -EMSGSIZE) {
-		if (r == -EINTR)
-			continue;
-		if (!is_waiting)
+		if (!is_waiting && r != -EINTR)
 			log_warning(&relay->log, "cannot reach journald: %s; trying again", strerror(-r));
-		is_waiting = true;
-		(void)usleep(RETRY_MS * 1000);
+		is_waiting = is_waiting || r != -EINTR;
+		/* A signal comes in between, or ends the next wait. */
+		(void)ppoll(NULL, 0, &(struct timespec){.tv_nsec = RETRY_MS * 1000000}, &relay->signals);
+		if (is_told_to_end)
+			return false;
 	}
 	if (r == -EMSGSIZE)
 		log_error(&relay->log, "an entry of %zu bytes is too long for a packet", relay->size);
 	else if (is_waiting)
 		log_notice(&relay->log, "journald is there again");
+	return true;
 }
 
 static int
 run(struct relay *relay)
 {
-	int flags = fcntl(relay->in, F_GETFL);
+	struct pollfd wanted = {.fd = relay->in, .events = POLLIN};
 
-	(void)fcntl(relay->in, F_SETFL, flags & ~O_NONBLOCK); /* as its maker left it */
-	for (;;) {
+	while (!is_told_to_end) {
 		CLEANUP(closep) int fd = -1;
 		const char *why;
 		int r;
 
+		/* Signals come here, and not between journald and taking the entry. */
+		if (ppoll(&wanted, 1, NULL, &relay->signals) <= 0)
+			continue;
 		relay->fd = -1;
-		r = receive(relay);
+		r = look(relay);
 		fd = relay->fd;
+		if (r == -EINTR || r == -EAGAIN)
+			continue;
 		if (r < 0 && r != -EMSGSIZE) {
-			if (r == -EINTR)
-				continue;
 			log_error(&relay->log, "cannot receive: %s", strerror(-r));
 			return EXIT_FAILED;
 		}
 		why = r == 0 ? check(relay) : "it is too long";
-		if (why == NULL)
-			pass_on(relay);
-		else
+		if (why != NULL)
 			log_error(&relay->log, "an entry was refused: %s", why);
+		else if (!pass_on(relay))
+			break;
+		(void)!recv(relay->in, relay->bytes, 1, MSG_DONTWAIT);
 	}
+	return EXIT_OK;
+}
+
+static void
+catch_signals(struct relay *relay)
+{
+	static const int numbers[] = {SIGTERM, SIGINT};
+	struct sigaction action = {.sa_handler = on_signal};
+	sigset_t blocked;
+
+	(void)sigemptyset(&blocked);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		(void)sigaction(numbers[i], &action, NULL);
+		(void)sigaddset(&blocked, numbers[i]);
+	}
+	(void)sigprocmask(SIG_BLOCK, &blocked, &relay->signals);
 }
 
 int
@@ -187,6 +224,7 @@ main(int argc, char **argv)
 		return EXIT_OK;
 	}
 	log_init(&relay.log, STDERR_FILENO, LOG_LEVEL_INFO);
+	catch_signals(&relay);
 	relay.in = SD_LISTEN_FDS_START;
 	relay.out = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (argc > 1 || sd_listen_fds(1) != 1 ||

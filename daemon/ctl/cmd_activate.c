@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "activations.h"
 #include "cleanup.h"
 #include "client.h"
 #include "ctl.h"
@@ -342,10 +343,12 @@ activate(const struct activate *a, const struct interpreter *py)
 	if (a->dry_run)
 		return worked;
 	worked = worked && came(py);
-	if (worked)
+	if (worked) {
+		activations_note(py->dir, true);
 		(void)printf("%s: activated, in %s\n", py->path, py->dir);
-	else if (n > 0)
+	} else if (n > 0) {
 		(void)remove_files(&undo, py);
+	}
 	return worked;
 }
 
@@ -354,8 +357,10 @@ deactivate(const struct activate *a, const struct interpreter *py)
 {
 	int n = remove_files(a, py);
 
-	if (n > 0 && !a->dry_run)
+	if (n > 0 && !a->dry_run) {
+		activations_note(py->dir, false);
 		(void)printf("%s: deactivated, in %s\n", py->path, py->dir);
+	}
 	if (n == 0)
 		(void)printf("%s: was not activated\n", py->path);
 	return n >= 0;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run by test_service.py where /run is its own: pyaudit-journal between a socket and a journald of our making."""
+import atexit
 import fcntl
 import os
 import pathlib
@@ -24,8 +25,10 @@ def start(program, listening):
     """As the service manager starts it: the socket is descriptor 3."""
     def hand_over():
         os.dup2(os.dup(listening.fileno()), 3)
-    return subprocess.Popen(["/bin/sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0"', program], close_fds=False,
-                            preexec_fn=hand_over, stderr=subprocess.PIPE)
+    helper = subprocess.Popen(["/bin/sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0"', program], close_fds=False,
+                              preexec_fn=hand_over, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    atexit.register(helper.kill)
+    return helper
 
 
 def sealed(content, seals):
@@ -35,12 +38,22 @@ def sealed(content, seals):
     return fd
 
 
-def converse(sender):
+def converse(sender, listening, helper):
     first = NAMED + b"MESSAGE\n\x03\0\0\0\0\0\0\0a\nb\n"
     sender.send(first)
     time.sleep(0.5)  # it has met no journald by now
     journal = datagram_at(JOURNAL)
     assert journal.recv(65536) == first, "an entry waits for journald"
+    journal.close()
+    os.unlink(JOURNAL)
+    sender.send(first)
+    time.sleep(0.3)
+    helper.terminate()
+    said = helper.communicate(timeout=20)[1].decode()
+    assert helper.returncode == 0 and said.count("cannot reach journald") == 2 and "there again" in said, said
+    journal = datagram_at(JOURNAL)
+    helper = start(sys.argv[1], listening)
+    assert journal.recv(65536) == first, "and for the helper, told to end while journald is away"
 
     for foreign in (NAMED + b"COREDUMP_UNIT=x\n", b"SYSLOG_IDENTIFIER=sshd\nMESSAGE=x\n", b"\0" * 100):
         sender.send(foreign)
@@ -53,6 +66,8 @@ def converse(sender):
     assert got == b"" and os.pread(fds[0], len(large) + 1, 0) == large, "a large one by its file, and nothing before it"
     sender.send(NAMED)
     assert journal.recv(65536) == NAMED
+    helper.terminate()
+    return helper.communicate(timeout=20)[1].decode()
 
 
 def main():
@@ -60,13 +75,8 @@ def main():
     helper = start(sys.argv[1], listening)
     sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     sender.connect(IN)
-    try:
-        converse(sender)
-    finally:
-        helper.terminate()
-        said = helper.communicate()[1].decode()
+    said = converse(sender, listening, helper)
     assert said.count("was refused") == 5, said
-    assert "cannot reach journald" in said and "there again" in said, said
 
 
 main()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the service manager is told, and the helper that writes to the journal as user 0."""
+"""At home on a host: what the service manager is told, the helper that writes to the journal as user 0, fish."""
 import os
 import pathlib
 import shutil
@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, DAEMON, PATIENCE, clean_env
+from conftest import BUILD, CTL, DAEMON, PATIENCE, ROOT, clean_env
 
 HELPER = BUILD / "libexec/pyaudit/pyaudit-journal"
 
@@ -75,3 +75,17 @@ def test_without_its_socket_it_says_who_starts_it():
     done = subprocess.run([HELPER], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=clean_env(), timeout=20 * PATIENCE)
     assert done.returncode == 2
     assert b"pyaudit-journal.socket starts this program" in done.stderr
+
+
+@pytest.mark.parametrize("typed, expected", [
+    ("pyauditctl en", "enable"), ("pyauditctl dea", "deactivate"), ("pyauditctl enable --mo", "--mode"), ("pyauditctl tail --si", "--since"),
+    ("pyauditctl rules che", "check"),
+])
+def test_completion_for_fish(typed, expected, tmp_path):
+    fish = shutil.which("fish")
+    if fish is None:
+        pytest.skip("fish is not installed")
+    environment = clean_env(PATH="%s:/usr/bin:/bin" % CTL.parent, HOME=str(tmp_path))
+    done = subprocess.run([fish, "-c", "source %s; complete -C '%s'" % (ROOT / "packaging/completion/pyauditctl.fish", typed)],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=str(tmp_path))
+    assert [line.split("\t")[0] for line in done.stdout.decode().splitlines()] == [expected], done.stderr.decode()

