@@ -14,6 +14,7 @@
 #include "facts.h"
 #include "link.h"
 #include "registration.h"
+#include "testpoint.h"
 
 /* Our descriptors stand high, out of the way of programs that count on low numbers, but not so
  * high that the kernel has to grow the table far. */
@@ -300,6 +301,7 @@ link_attach(enum pyaudit_reason reason)
 	struct pyaudit_facts facts;
 	int fd = -1;
 
+	TEST_POINT("attach");
 	atomic_store(&agent.last_try_ms, now_ms(CLOCK_MONOTONIC_COARSE));
 	agent.pid = (uint32_t)getpid();
 	if (reason == PYAUDIT_REASON_AGAIN && agent.ring != NULL) {
@@ -322,15 +324,18 @@ link_attach(enum pyaudit_reason reason)
 		agent.ring = make_ring();
 	else if (!still_ours(&agent.memfd))
 		move_ring();
+	TEST_POINT("ring made");
 	if (agent.ring != NULL)
 		registration_tell(agent.ring);
 	follow_ring_generation();
 	let_go(&agent.socket);
 	facts_redact(&room);
+	TEST_POINT("hello");
 	if (fd >= 0 && !say_hello(fd, reason, &room)) {
 		(void)close(fd);
 		fd = -1;
 	}
+	TEST_POINT("greeted");
 	if (fd >= 0)
 		agent.socket = hold(fd);
 }
@@ -424,6 +429,7 @@ link_take_policy(void)
 void
 link_wake(void)
 {
+	TEST_POINT("wake");
 	if (still_ours(&agent.socket) &&
 	    (send_frame(agent.socket.fd, PYAUDIT_FRAME_WAKE, NULL, 0, -1) || errno == EAGAIN))
 		return;

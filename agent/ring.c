@@ -171,5 +171,6 @@ ring_push(struct pyaudit_ring *ring, enum pyaudit_lane n, const void *record, si
 		return false;
 	TEST_POINT("committed");
 	*ret_wake = atomic_load(&ring->asleep) != 0 && atomic_exchange(&ring->asleep, 0) != 0;
+	TEST_POINT("pushed");
 	return true;
 }

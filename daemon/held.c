@@ -38,7 +38,7 @@ held_take(struct held *held, struct sink *ndjson, struct sink *journal, uint64_t
 	if (held->n == 0)
 		return false;
 	*ret_written = have_it(ndjson, journal, &first->until);
-	if (!*ret_written && now_ns - first->since_ns < HELD_MS * UINT64_C(1000000))
+	if (!*ret_written && (int64_t)(now_ns - first->since_ns) < HELD_MS * INT64_C(1000000))
 		return false;
 	*ret = first->mark;
 	if (held->late.since_ns != 0) {

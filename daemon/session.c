@@ -24,7 +24,7 @@
 
 #define PACKET_FDS_MAX 4 /* descriptors in one packet; one is wanted */
 
-static void session_finish(struct session *session);
+static bool session_finish(struct session *session);
 static bool session_listen(struct session *session);
 
 /* A descriptor of the process that connected: the kernel's own, or by number, which is believed
@@ -249,8 +249,8 @@ tell_losses(struct session *session, uint64_t now_ns)
 
 	session->told_ns = now_ns;
 	for (unsigned i = 0; session->drain.ring != NULL && i < PYAUDIT_N_LANES; i++) {
-		struct drain_losses total, losses = drain_take_losses(&session->drain, i,
-								      session->is_dead, &total);
+		struct drain_losses total, losses = drain_take_losses(
+			&session->drain, i, session->is_dead && session->is_read, &total);
 
 		report_loss(session, cause_of_full(session, i), losses.n_full, total.n_full,
 			    names[i]);
@@ -515,15 +515,15 @@ calls_of(struct session *session)
 	};
 }
 
-/* How many of @n_records the event file's queue has room for: what it would drop stays in the ring. A
- * process that has ended is not kept for that, and an ending daemon waits. */
+/* How many of @n_records the event file's queue has room for: what it would drop stays in the ring. An
+ * ending daemon waits. */
 static unsigned
 n_that_fit(const struct session *session, unsigned n_records)
 {
 	const struct server *server = session->server;
 	size_t n;
 
-	if (server->ndjson == NULL || session->is_dead || server->is_ending)
+	if (server->ndjson == NULL || server->is_ending)
 		return n_records;
 	n = sink_room(server->ndjson) / SESSION_LINE;
 	return n < n_records ? (unsigned)n : n_records;
@@ -562,9 +562,14 @@ session_turn(struct session *session, uint64_t now_ns)
 	struct drain *drain = &session->drain;
 	enum drain_outcome urgent, ordinary;
 	uint64_t idle_ns = (uint64_t)session->server->conf->idle_ms * 1000000u;
+	unsigned drain_ms = session->server->conf->drain_ms;
 	uint64_t n_taken;
 	bool stuck;
 
+	if (session->is_dead) {
+		(void)session_finish(session);
+		return drain_ms;
+	}
 	if (session->fd < 0) /* nobody can wake us */
 		idle_ns = (uint64_t)SESSION_DEAF_MS * 1000000u;
 	urgent = read_lane(session, PYAUDIT_LANE_URGENT, SESSION_BUDGET, now_ns);
@@ -585,7 +590,7 @@ session_turn(struct session *session, uint64_t now_ns)
 	/* A lane holds a few thousand records, which a busy program fills in a millisecond or two. */
 	if (urgent == DRAIN_BUDGET || ordinary == DRAIN_BUDGET)
 		return 0;
-	return n_taken >= SESSION_BUSY ? 1 : session->server->conf->drain_ms;
+	return n_taken >= SESSION_BUSY ? 1 : drain_ms;
 }
 
 void
@@ -626,6 +631,7 @@ drain_ring(struct session *session)
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 	bool all = true;
 
+	session->is_read = false;
 	for (unsigned i = PYAUDIT_N_LANES; session->drain.ring != NULL && i-- > 0;) {
 		/* What can be there now: a claim each. */
 		unsigned n_turns = session->drain.lane[i].n_claims / SESSION_BUDGET + 1;
@@ -635,6 +641,7 @@ drain_ring(struct session *session)
 			outcome = read_lane(session, i, SESSION_BUDGET, now_ns);
 		all = all && outcome != DRAIN_FULL;
 	}
+	session->is_read = all;
 	tell_losses(session, now_ns);
 	return all;
 }
@@ -701,7 +708,7 @@ on_exit_event(evutil_socket_t fd, short what, void *data)
 {
 	(void)fd;
 	(void)what;
-	session_finish(data);
+	(void)session_finish(data);
 }
 
 /* Attaches what the hello brought. False: the session is gone. */
@@ -926,10 +933,8 @@ read_socket(struct session *session, unsigned n)
 				return false;
 			}
 			close_socket(session);
-			if (pidfd_ended(session->pidfd)) {
-				session_finish(session);
-				return false;
-			}
+			if (pidfd_ended(session->pidfd))
+				return !session_finish(session);
 			/* It closed its descriptors, or became another program: the ring is
 			 * read on, often enough, until the process ends. */
 			if (session->drain.ring != NULL)
@@ -960,8 +965,9 @@ session_listen(struct session *session)
 	return session->socket_event != NULL && event_add(session->socket_event, NULL) == 0;
 }
 
-/* The process has ended: what it left is read, then it is forgotten. */
-static void
+/* The process has ended: what it left is read, then it is forgotten. False: a sink has no room for it yet;
+ * the session goes on until it has. */
+static bool
 session_finish(struct session *session)
 {
 	struct server *server = session->server;
@@ -972,17 +978,22 @@ session_finish(struct session *session)
 		enum packet_outcome outcome = read_packet(session);
 
 		if (outcome == PACKET_GONE)
-			return;
+			return true;
 		if (outcome != PACKET_TAKEN)
 			break;
 	}
-	(void)drain_ring(session);
+	if (!drain_ring(session) && session->is_dead) {
+		close_socket(session);
+		set_active(session, true);
+		return false;
+	}
 	if (session->process != NULL)
 		server_flush_limits(server, session->process);
 	if (session->state == SESSION_READY)
 		report_state(session, "process.exit");
 	session_free(session);
 	server_check_private(server);
+	return true;
 }
 
 bool
@@ -990,10 +1001,8 @@ session_drain(struct session *session)
 {
 	if (!read_socket(session, UINT32_MAX) || session->state == SESSION_NEW)
 		return true;
-	if (pidfd_ended(session->pidfd) && session->fd < 0) {
-		session_finish(session);
-		return true;
-	}
+	if (pidfd_ended(session->pidfd) && session->fd < 0)
+		return session_finish(session);
 	return drain_ring(session);
 }
 

@@ -47,6 +47,7 @@ struct session {
 	struct server *server;
 	enum session_state state;
 	bool is_active, is_dead;
+	bool is_read; /* to its end, the last time that was tried */
 	char agent[PYAUDIT_VERSION_MAX]; /* its version */
 	bool observes; /* its agent refuses nothing */
 
