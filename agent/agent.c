@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "follow.h"
 #include "link.h"
 #include "registration.h"
 #include "switch.h"
@@ -40,13 +41,19 @@ agent_begin(void *library, enum pyaudit_route route)
 
 	if (begun)
 		return true;
+	if (follow_dir() != NULL)
+		dir = follow_dir();
 	if (dir == NULL || dir[0] != '/')
 		dir = PYAUDIT_DIR_DEFAULT;
 	if (strlen(dir) >= sizeof(agent.dir) || switch_is_off(dir) || !python_find(library))
 		return false;
 	memcpy(agent.dir, dir, strlen(dir) + 1);
 	agent.route = (uint8_t)route;
-	agent.observes = mode != NULL && strcmp(mode, PYAUDIT_MODE_OBSERVE) == 0;
+	agent.observes = follow_dir() != NULL
+				 ? follow_observes()
+				 : mode != NULL && strcmp(mode, PYAUDIT_MODE_OBSERVE) == 0;
+	if (route != PYAUDIT_ROUTE_IMPORT)
+		follow_begin(agent.dir, agent.observes);
 	atomic_store(&agent.generation, &agent.no_generation);
 	if (madvise(&life_page, sizeof(life_page), MADV_WIPEONFORK) != 0 &&
 	    pthread_atfork(NULL, NULL, wipe_in_child) != 0)

@@ -67,10 +67,13 @@ int hook_event(const char *name, PyObject *args, void *data);
 
 /*
  * hook.c: judges a call of the libc layer. 0: go on. -EPERM: refused, and told. -ENOENT: refused,
- * but there is no such program (@is_real of @data says), so that nothing was told.
+ * but there is no such program (@is_real of @data says, where it is set), so that nothing was told.
  */
 int hook_native(const char *name, const struct pyaudit_value *args, unsigned n_args,
 		bool (*is_real)(const void *), const void *data);
+
+/* hook.c: whether the policy in force asks for an event of that name. */
+bool hook_asks(const char *name);
 
 /* agent.c: a Python is there, in @library (a handle of dlopen that stays open) or in what the
  * program was linked with. False: it is none we can use, or we are to stay out. */

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "follow.h"
 #include "registration.h"
 
 #define EXPORTED __attribute__((visibility("default")))
@@ -183,7 +184,10 @@ __attribute__((constructor)) static void
 arrive(void)
 {
 	enum pyaudit_route route = PYAUDIT_ROUTE_PRELOAD;
+	bool preloaded = getenv("LD_PRELOAD") != NULL;
 
+	if (preloaded)
+		follow_arrive();
 	if (python_is_linked()) {
 		int (*is_initialized)(void);
 		void *found = dlsym(RTLD_DEFAULT, "Py_IsInitialized");
@@ -193,7 +197,7 @@ arrive(void)
 			route = PYAUDIT_ROUTE_IMPORT;
 		if (!others_are_here(route))
 			(void)agent_begin(NULL, route);
-	} else if (getenv("LD_PRELOAD") == NULL) {
+	} else if (!preloaded) {
 		/* Most likely we were loaded by an interpreter that is hidden in a program. */
 		look_for_python(PYAUDIT_ROUTE_IMPORT);
 	}

@@ -247,6 +247,7 @@ pyaudit_record_encode(uint8_t out[PYAUDIT_RECORD_MAX], const struct pyaudit_even
 	head.n_frames = (uint8_t)n_frames;
 	head.caller = event->caller < n_frames ? event->caller : 0;
 	head.flags = pyaudit_le16_of((uint16_t)((verdict->observed ? PYAUDIT_REC_OBSERVED : 0) |
+						(event->announced ? PYAUDIT_REC_ANNOUNCED : 0) |
 						(w.cut ? PYAUDIT_REC_CUT : 0)));
 	head.size = pyaudit_le32_of((uint32_t)(w.at - out));
 	memcpy(out, &head, sizeof(head));
@@ -450,6 +451,7 @@ pyaudit_record_decode(struct pyaudit_decoded *ret, const uint8_t *bytes, size_t 
 	ret->event = (struct pyaudit_event){
 		.id = pyaudit_get16(head.event),
 		.layer = head.layer,
+		.announced = (ret->flags & PYAUDIT_REC_ANNOUNCED) != 0,
 		.n_args = head.n_args,
 		.args = ret->values,
 		.frames = ret->frames,

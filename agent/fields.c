@@ -473,6 +473,9 @@ pyaudit_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value 
 	case PYAUDIT_F_LAYER:
 		return event->layer <= PYAUDIT_LAYER_DAEMON &&
 		       give_part(layers[event->layer], strlen(layers[event->layer]), ret);
+	case PYAUDIT_F_ANNOUNCED:
+		*ret = (struct pyaudit_value){.type = PYAUDIT_TAG_BOOL, .i = event->announced};
+		return event->layer == PYAUDIT_LAYER_LIBC;
 	case PYAUDIT_F_EXEC_PATH:
 		return exec_path(event, ret);
 	case PYAUDIT_F_EXEC_NAME:

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "announce.h"
 #include "encode.h"
 #include "link.h"
 #include "origin.h"
@@ -41,18 +42,10 @@
 /* Longest event name in a message. */
 #define MESSAGE_NAME_MAX 128
 
-/* How long an audit event stands for the libc call that carries it out. */
-#define ANNOUNCED_MS 2000
-
 struct thread {
 	uint32_t epoch; /* of the process this tid was asked in; 0: not yet */
 	uint32_t tid;
 	uint32_t depth; /* of the event at hand, 0 outside */
-	/* The last act of starting a program that the audit layer judged in this thread, and let
-	 * pass: the libc call it leads to is the same act, and is not told again. */
-	uint8_t announced_action;
-	uint64_t announced_ms;   /* CLOCK_MONOTONIC_COARSE; 0: none */
-	uint64_t announced_name; /* hash of the program's name; 0: an object, any name fits */
 };
 
 static _Thread_local struct thread thread;
@@ -162,6 +155,7 @@ struct raised {
 	PyObject *args;
 	struct encode_values values;
 	struct encode_text text;
+	struct announced *announced; /* libc layer: the event that led to this call, or NULL */
 };
 
 static void
@@ -192,6 +186,19 @@ look_for_daemon(uint64_t time_ns, uint64_t every_ns)
 		link_look(time_ns);
 		atomic_flag_clear(&agent_life->busy);
 	}
+}
+
+/* Of a libc call: from what announced it, for the interpreter cannot be looked at everywhere; else from
+ * the interpreter where this thread may look. */
+static void
+fetch_native_origin(struct pyaudit_event *event, unsigned n_wanted)
+{
+	struct raised *raised = event->data;
+
+	if (raised->announced != NULL)
+		announced_origin(raised->announced, event);
+	else if ((uint32_t)getpid() == agent.pid && python_is_attached())
+		fetch_origin(event, n_wanted);
 }
 
 static void
@@ -262,39 +269,10 @@ decide(const struct policy *policy, const struct pyaudit_slot *slot, struct pyau
 		}
 		return;
 	}
-	ret->action = PYAUDIT_ACTION_RECORD;
+	ret->action = (slot->flags & PYAUDIT_SLOT_RECORD) != 0 ? PYAUDIT_ACTION_RECORD
+							       : PYAUDIT_ACTION_NONE;
 	ret->observed = 0;
 	ret->n_hits = 0;
-}
-
-static bool
-starts_program(uint16_t event)
-{
-	switch (event) {
-	case PYAUDIT_EV_SUBPROCESS_POPEN:
-	case PYAUDIT_EV_OS_SYSTEM:
-	case PYAUDIT_EV_OS_EXEC:
-	case PYAUDIT_EV_OS_POSIX_SPAWN:
-	case PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC:
-	case PYAUDIT_EV_PTY_SPAWN:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* FNV-1a of exec.name; 0 where the event does not say it. */
-static uint64_t
-program_name(struct pyaudit_event *event)
-{
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-	struct pyaudit_value name;
-
-	if (!pyaudit_field(event, PYAUDIT_F_EXEC_NAME, &name))
-		return 0;
-	for (uint32_t i = 0; i < name.len; i++)
-		hash = (hash ^ (unsigned char)name.s[i]) * UINT64_C(0x100000001b3);
-	return hash != 0 ? hash : 1;
 }
 
 /* Where an event is judged, and what it is written into. */
@@ -313,7 +291,7 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 	char text_room[TEXT_ROOM];
 	struct pyaudit_value values[PYAUDIT_VALUES_MAX];
 	struct pyaudit_origin frames[PYAUDIT_STACK_MAX];
-	struct raised raised = {args, {values, 0, &raised.text}, {text_room, 0, TEXT_ROOM_ARGS}};
+	struct raised raised = {args, {values, 0, &raised.text}, {text_room, 0, TEXT_ROOM_ARGS}, NULL};
 	uint16_t id = pyaudit_get16(slot->event);
 	struct pyaudit_event event;
 	struct pyaudit_verdict verdict;
@@ -341,31 +319,14 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 		look_for_daemon(now_ns(), LOOK_NS);
 		return -1;
 	}
-	if (UNLIKELY(starts_program(id)) && verdict.action < PYAUDIT_ACTION_BLOCK) {
-		thread.announced_action = verdict.action;
-		thread.announced_ms = coarse_ms();
-		thread.announced_name = program_name(&event);
-	}
+	if (verdict.action < PYAUDIT_ACTION_BLOCK)
+		announce(&event, verdict.action, thread_id());
 	if (verdict.action == PYAUDIT_ACTION_NONE)
 		return -1;
 	deliver(policy, &event, &verdict, agent.pid, thread_id(), room.record);
 	if (UNLIKELY(verdict.action == PYAUDIT_ACTION_KILL))
 		end_process((uint32_t)getpid());
 	return LIKELY(verdict.action < PYAUDIT_ACTION_BLOCK) ? -1 : verdict.hits[0];
-}
-
-static bool
-is_announced(struct pyaudit_event *event)
-{
-	return thread.announced_ms != 0 && coarse_ms() - thread.announced_ms < ANNOUNCED_MS &&
-	       (thread.announced_name == 0 || thread.announced_name == program_name(event));
-}
-
-static bool
-is_surely_real(const void *data)
-{
-	(void)data;
-	return true;
 }
 
 /*
@@ -392,28 +353,29 @@ judge_native(const struct policy *policy, const struct pyaudit_slot *slot, const
 		.args = args,
 		.n_args = (uint8_t)n_args,
 		.frames = frames,
-		.origin = pid == agent.pid && python_is_attached() ? fetch_origin : NULL,
+		.origin = fetch_native_origin,
 		.data = &raised,
 		.scratch = room.scratch,
 		.scratch_size = sizeof(room.scratch),
 	};
 	struct pyaudit_verdict verdict;
 
+	raised.announced = least == PYAUDIT_ACTION_NONE ? announced_find(&event) : NULL;
+	event.announced = raised.announced != NULL;
 	decide(policy, slot, &event, &verdict);
 	if (verdict.action < least)
 		verdict.action = (uint8_t)least;
 	if (verdict.action == PYAUDIT_ACTION_NONE || is_paused())
 		return 0;
 	/* One act, one event: told here only if the audit layer did not, or saw less in it. */
-	if (least == PYAUDIT_ACTION_NONE && is_announced(&event) &&
-	    verdict.action <= thread.announced_action) {
-		if (is_real(data))
-			thread.announced_ms = 0;
+	if (event.announced && verdict.action <= announced_action(raised.announced)) {
+		if (is_real == NULL || is_real(data))
+			announced_done(raised.announced);
 		return 0;
 	}
 	/* A program that is not there is not started, and search paths try many. It is refused all
 	 * the same, for it may come to be there meanwhile. */
-	if (is_real(data)) {
+	if (is_real == NULL || is_real(data)) {
 		deliver(policy, &event, &verdict, pid, (uint32_t)syscall(SYS_gettid), room.record);
 		if (verdict.action == PYAUDIT_ACTION_KILL)
 			end_process(pid);
@@ -432,7 +394,15 @@ tell_removed(const struct policy *policy)
 	/* The mark is in the ring, for this may be a child that dies soon, one of many. */
 	if (agent.ring != NULL && atomic_exchange(&agent.ring->hook_told, 1) == 0)
 		(void)judge_native(policy, pyaudit_image_slot(policy->image, name), name, NULL, 0,
-				   is_surely_real, NULL, PYAUDIT_ACTION_ALERT);
+				   NULL, NULL, PYAUDIT_ACTION_ALERT);
+}
+
+bool
+hook_asks(const char *name)
+{
+	const struct policy *policy = atomic_load_explicit(&agent.policy, memory_order_acquire);
+
+	return policy != NULL && pyaudit_image_slot(policy->image, name)->flags != 0;
 }
 
 int

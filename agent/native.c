@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "follow.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 
@@ -51,13 +52,6 @@ static bool
 file_exists(const void *path)
 {
 	return faccessat(AT_FDCWD, path, F_OK, 0) == 0;
-}
-
-static bool
-surely(const void *data)
-{
-	(void)data;
-	return true;
 }
 
 /* 0, or the error number that the call is to fail with. */
@@ -90,7 +84,11 @@ static int
 run(const char *path, string_list argv, string_list envp)
 {
 	int error = judge_program("libc.exec", path, argv, file_exists);
+	struct follow_room room;
 
+	room.list = FOLLOW_ROOM(envp);
+	if (error == 0)
+		error = follow_program(AT_FDCWD, path, 0, path, &envp, &room);
 	if (error != 0)
 		return fail(error);
 	return (int)syscall(SYS_execve, path, argv, envp);
@@ -177,16 +175,20 @@ run_by_fd(int dirfd, const char *path, string_list argv, string_list envp, int f
 {
 	char link[32], target[PATH_MAX];
 	const char *shown = path;
+	struct follow_room room;
 	ssize_t n;
 	int error;
 
+	room.list = FOLLOW_ROOM(envp);
 	if (path != NULL && path[0] == '\0' && (flags & AT_EMPTY_PATH) != 0) {
 		(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd);
 		n = readlink(link, target, sizeof(target) - 1);
 		target[n > 0 ? n : 0] = '\0';
 		shown = n > 0 ? target : link;
 	}
-	error = judge_program("libc.exec", shown, argv, surely);
+	error = judge_program("libc.exec", shown, argv, NULL);
+	if (error == 0)
+		error = follow_program(dirfd, path, flags, shown, &envp, &room);
 	if (error != 0)
 		return fail(error);
 	return (int)syscall(SYS_execveat, dirfd, path, argv, envp, flags);
@@ -279,6 +281,29 @@ execle(const char *path, const char *arg, ...)
 	return run(path, words, envp);
 }
 
+/* Where posix_spawnp will find @file, in @path; NULL where it will not. */
+static const char *
+search(const char *file, char path[PATH_MAX + NAME_MAX + 2])
+{
+	const char *dirs = getenv("PATH");
+	size_t file_len = strlen(file);
+
+	for (const char *at = dirs != NULL ? dirs : DEFAULT_PATH;; at++) {
+		size_t len = strcspn(at, ":");
+
+		if (len < PATH_MAX && file_len <= NAME_MAX) {
+			memcpy(path, at, len);
+			path[len] = '/';
+			memcpy(path + len + (len > 0), file, file_len + 1);
+			if (faccessat(AT_FDCWD, path, X_OK, 0) == 0)
+				return path;
+		}
+		at += len;
+		if (*at == '\0')
+			return NULL;
+	}
+}
+
 /* libc's own function of that name. */
 static void *
 next(const char *name)
@@ -294,12 +319,18 @@ spawn(const char *name, pid_t *pid, const char *path, const posix_spawn_file_act
       const posix_spawnattr_t *attr, string_list argv, string_list envp)
 {
 	bool searched = strcmp(name, "posix_spawnp") == 0 && strchr(path, '/') == NULL;
-	int error = judge_program("libc.posix_spawn", path, argv, searched ? surely : file_exists);
+	int error = judge_program("libc.posix_spawn", path, argv, searched ? NULL : file_exists);
+	char found[PATH_MAX + NAME_MAX + 2];
+	struct follow_room room;
 	union {
 		void *found;
 		spawn_fn *call;
 	} real;
 
+	room.list = FOLLOW_ROOM(envp);
+	if (error == 0)
+		error = follow_program(AT_FDCWD, searched ? search(path, found) : path, 0, path, &envp,
+				       &room);
 	if (error != 0)
 		return error;
 	real.found = next(name);
@@ -325,7 +356,7 @@ judge_command(const char *command)
 {
 	struct pyaudit_value arg = text_of(command);
 
-	return command != NULL ? -hook_native("libc.system", &arg, 1, surely, NULL) : 0;
+	return command != NULL ? -hook_native("libc.system", &arg, 1, NULL, NULL) : 0;
 }
 
 EXPORTED int

@@ -1015,6 +1015,12 @@ pyaudit_image_generation(const void *image)
 	return get64(((const struct pyaudit_image *)image)->generation);
 }
 
+uint32_t
+pyaudit_image_flags(const void *image)
+{
+	return get32(((const struct pyaudit_image *)image)->flags);
+}
+
 const char *
 pyaudit_image_rule_id(const void *image, unsigned rule)
 {

@@ -28,6 +28,7 @@ struct pyaudit_proc_bits {
 int pyaudit_image_check(const void *image, size_t size);
 
 uint64_t pyaudit_image_generation(const void *image);
+uint32_t pyaudit_image_flags(const void *image); /* enum pyaudit_image_flags */
 
 /* Sum of all bytes but the checksum's own; whoever makes or changes an image sets it. */
 uint64_t pyaudit_image_checksum(const void *image, size_t size);

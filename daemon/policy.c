@@ -207,6 +207,9 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 		.observe = conf_observes(conf),
 		.record = conf->record,
 		.record_all = conf->record_all,
+		.flags = conf->follow == CONF_FOLLOW_NONE  ? PYAUDIT_IMAGE_STAY
+			 : conf->follow == CONF_FOLLOW_ALL ? PYAUDIT_IMAGE_FOLLOW_ALL
+							   : 0,
 	};
 	struct image image = {0};
 	int r;

@@ -222,6 +222,20 @@ other_names(struct compiler *c, const char ***ret)
 	return k;
 }
 
+/* Whether the libc layer asks for what this event announces: agent/hook.c, act_of. */
+static bool
+announces(struct compiler *c, unsigned event)
+{
+	uint16_t class = pyaudit_events[event].classes & PYAUDIT_CLASS_EXEC;
+	bool wanted = false;
+
+	if (event == PYAUDIT_EV_SOCKET_CONNECT)
+		return make_slot(c, PYAUDIT_EV_LIBC_CONNECT, NULL, false).flags != 0;
+	for (unsigned libc = PYAUDIT_EV_LIBC_EXEC; class != 0 && libc <= PYAUDIT_EV_LIBC_SYSTEM; libc++)
+		wanted |= make_slot(c, libc, NULL, false).flags != 0;
+	return wanted;
+}
+
 static void
 put_slots(struct compiler *c, struct pyaudit_image *head)
 {
@@ -238,6 +252,8 @@ put_slots(struct compiler *c, struct pyaudit_image *head)
 			!noise && (options->record_all || (info->classes & options->record) != 0);
 
 		slot = make_slot(c, event, NULL, record);
+		if (slot.flags == 0 && announces(c, event))
+			slot.flags = PYAUDIT_SLOT_ANNOUNCE;
 		if (slot.flags != 0 || options->record_all)
 			add_slot(c, &slots, info->name, slot);
 	}
@@ -372,7 +388,8 @@ compile(struct compiler *c)
 	head.magic = pyaudit_le32_of(PYAUDIT_IMAGE_MAGIC);
 	head.major = pyaudit_le16_of(PYAUDIT_IMAGE_MAJOR);
 	head.minor = pyaudit_le16_of(PYAUDIT_IMAGE_MINOR);
-	head.flags = pyaudit_le32_of(c->options->observe ? PYAUDIT_IMAGE_OBSERVE : 0);
+	head.flags = pyaudit_le32_of(c->options->flags |
+				     (c->options->observe ? PYAUDIT_IMAGE_OBSERVE : 0));
 	head.generation = pyaudit_le64_of(c->options->generation);
 	head.rules = image_put_table(c, c->rules, set->n_rules, sizeof(*c->rules));
 	head.n_rules = pyaudit_le32_of((uint32_t)set->n_rules);

@@ -100,6 +100,22 @@ set_profile(struct conf *conf, void *target, const char *value)
 	return NULL;
 }
 
+static const char *const follow_names[] = {[CONF_FOLLOW_INTERPRETERS] = "interpreters",
+					   [CONF_FOLLOW_ALL] = "all",
+					   [CONF_FOLLOW_NONE] = "none"};
+
+static const char *
+set_follow(struct conf *conf, void *target, const char *value)
+{
+	(void)target;
+	for (unsigned i = 0; i < sizeof(follow_names) / sizeof(follow_names[0]); i++)
+		if (strcmp(value, follow_names[i]) == 0) {
+			conf->follow = (enum conf_follow)i;
+			return NULL;
+		}
+	return "expected interpreters, all or none";
+}
+
 static const char *
 set_record(struct conf *conf, void *target, const char *value)
 {
@@ -195,6 +211,7 @@ static const struct conf_key keys[] = {
 	{"default_rules", set_bool, offsetof(struct conf, default_rules), 0, 0},
 	{"profile", set_profile, 0, 0, 0},
 	{"observe", set_bool, offsetof(struct conf, observe), 0, 0},
+	{"follow", set_follow, 0, 0, 0},
 	{"record", set_record, 0, 0, 0},
 	{"ndjson", set_text, offsetof(struct conf, ndjson), 0, 0},
 	{"journal", set_bool, offsetof(struct conf, journal), 0, 0},
@@ -501,6 +518,8 @@ write_value(const struct conf *conf, const struct conf_key *key, struct buf *out
 			unit++;
 		buf_add_uint(out, n);
 		buf_add_str(out, numbers[unit]);
+	} else if (key->set == set_follow) {
+		buf_add_str(out, follow_names[conf->follow]);
 	} else if (said != NULL) {
 		buf_add_str(out, said);
 	} else if (key->set == set_record) {

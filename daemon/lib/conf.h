@@ -25,6 +25,12 @@ struct conf_origin {
 	char *value; /* as it was written */
 };
 
+enum conf_follow {
+	CONF_FOLLOW_INTERPRETERS, /* Python, shells and what starts other programs */
+	CONF_FOLLOW_ALL,
+	CONF_FOLLOW_NONE,
+};
+
 struct conf {
 	char *dir;             /* runtime directory */
 	char *rules[CONF_RULES_MAX];
@@ -34,6 +40,7 @@ struct conf {
 	bool default_rules;
 	const char *profile; /* one of conf_profiles */
 	bool observe;
+	enum conf_follow follow; /* children with an environment of their own */
 	uint16_t record;       /* enum pyaudit_class bits */
 	bool record_all;
 	char *ndjson;          /* path, or NULL */

@@ -29,7 +29,7 @@
 #include "pyaudit/record.h"
 
 #define PYAUDIT_IMAGE_MAGIC 0x31504150u /* "PAP1" */
-#define PYAUDIT_IMAGE_MAJOR 1		/* differs from ours: the image is refused */
+#define PYAUDIT_IMAGE_MAJOR 2		/* differs from ours: the image is refused */
 #define PYAUDIT_IMAGE_MINOR 0
 #define PYAUDIT_IMAGE_SIZE_MAX (64u << 20)
 #define PYAUDIT_RULES_MAX 16384
@@ -40,6 +40,8 @@
 enum pyaudit_slot_flags {
 	PYAUDIT_SLOT_RECORD = 1 << 0, /* goes to the ring whatever the rules say */
 	PYAUDIT_SLOT_JUDGE = 1 << 1,  /* some rule names the event */
+	PYAUDIT_SLOT_ANNOUNCE = 1 << 2, /* looked at so that the libc call behind it is known to be
+					 * no act of its own */
 };
 
 struct pyaudit_slot {
@@ -54,6 +56,8 @@ static_assert(sizeof(struct pyaudit_slot) == 16, "slot size");
 
 enum pyaudit_image_flags {
 	PYAUDIT_IMAGE_OBSERVE = 1 << 0, /* for show: the rules have been weakened one by one */
+	PYAUDIT_IMAGE_STAY = 1 << 1,	/* children with an environment of their own are let go */
+	PYAUDIT_IMAGE_FOLLOW_ALL = 1 << 2, /* all are followed, not Python and shells alone */
 };
 
 struct pyaudit_image {

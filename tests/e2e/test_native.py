@@ -132,3 +132,48 @@ def test_programs_that_are_not_python_are_left_alone(ctl_run):
     assert result.returncode == 3
     assert result.stdout.split()[0] == "a" and result.stdout.split()[1].isdigit(), str(result)
     assert not result.kind("alert")
+
+
+CALLER = r"""
+import asyncio, os, subprocess, sys, threading
+def ways():
+    yield os.system("true")
+    yield subprocess.run(["true"]).returncode
+    yield subprocess.run("true", shell=True, cwd="/").returncode
+    yield subprocess.run(["true"], preexec_fn=lambda: None).returncode
+    yield os.spawnv(os.P_WAIT, "/bin/true", ["true"])
+    yield os.waitpid(os.posix_spawnp("true", ["true"], os.environ), 0)[1]
+    yield os.popen("true").close()
+    async def run():
+        return await (await asyncio.create_subprocess_exec("true")).wait()
+    yield asyncio.new_event_loop().run_until_complete(run())
+def main():
+    try:
+        print(*[0 if r is None else r for r in ways()])
+    except PermissionError as error:
+        print("refused", error)
+    threads = [threading.Thread(target=lambda: print(subprocess.run(["true"]).returncode, flush=True)) for _ in range(12)]
+    for t in threads: t.start()
+    for t in threads: t.join()
+main()
+"""
+
+
+@pytest.mark.parametrize("module, passes", [("__main__", True), ("elsewhere", False)])
+def test_the_code_that_asked_counts_in_both_layers(ctl_run, python, module, passes):
+    """An exception for the caller holds also where libc's call is made without the GIL, or in a child."""
+    allowed = rule("no-exec", "@exec", exceptions=[
+        {"when": "caller.module = '%s' or stack.function = 'nothing'" % module, "owner": "tests", "reason": "this one"}])
+    result = ctl_run([python, "-I", "-c", CALLER], allowed)
+    if passes:
+        assert result.stdout.split() == ["0"] * 20 and not result.kind("alert"), str(result)
+    else:
+        assert result.stdout.startswith("refused") and "0" not in result.stdout.split(), str(result)
+
+
+def test_a_refusal_by_libc_names_the_code(ctl_run, python):
+    code = "import pathlib, subprocess\ndef start():\n    subprocess.run([pathlib.Path('/usr/bin/id')], cwd='/')\nstart()"
+    result = ctl_run([python, "-I", "-c", code], NO_ID)
+    (alert,) = result.kind("alert", action="block")
+    assert alert["layer"] == "libc" and alert["caller"]["file"] == "<string>" and alert["caller"]["function"] == "start", alert
+    assert alert["stack"], alert

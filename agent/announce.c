@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A thread has one place for each kind of act. Stacks stand in a pool, for thread-local memory is
+ * scarce in libraries: a thread takes a free one, or one that nobody came back for. The pool is
+ * ordinary memory: a forked child has a copy of it, a vfork child uses its parent's, which waits.
+ */
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+#include "announce.h"
+
+/* Acts that both layers see. */
+enum act {
+	ACT_NONE,
+	ACT_PROGRAM, /* a program is started */
+	ACT_CONNECT,
+	N_ACTS,
+};
+
+struct stack {
+	_Atomic uint32_t owner; /* thread; 0: free */
+	_Atomic uint64_t since_ms;
+	uint8_t n_frames, caller;
+	struct pyaudit_origin frames[PYAUDIT_STACK_MAX];
+	char text[ANNOUNCED_TEXT_MAX];
+};
+
+static struct stack stacks[ANNOUNCED_STACKS];
+
+struct announced {
+	uint8_t action;
+	uint32_t tid;
+	uint64_t ms;	     /* CLOCK_MONOTONIC_COARSE; 0: none */
+	uint64_t what;	     /* see act_what; 0: an object, anything fits */
+	struct stack *stack; /* NULL: none was free */
+};
+
+static _Thread_local struct announced announced[N_ACTS];
+
+static enum act
+act_of(uint16_t event)
+{
+	switch (event) {
+	case PYAUDIT_EV_SUBPROCESS_POPEN:
+	case PYAUDIT_EV_OS_SYSTEM:
+	case PYAUDIT_EV_OS_EXEC:
+	case PYAUDIT_EV_OS_POSIX_SPAWN:
+	case PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC:
+	case PYAUDIT_EV_PTY_SPAWN:
+	case PYAUDIT_EV_LIBC_EXEC:
+	case PYAUDIT_EV_LIBC_POSIX_SPAWN:
+	case PYAUDIT_EV_LIBC_SYSTEM:
+		return ACT_PROGRAM;
+	case PYAUDIT_EV_SOCKET_CONNECT:
+	case PYAUDIT_EV_LIBC_CONNECT:
+		return ACT_CONNECT;
+	default:
+		return ACT_NONE;
+	}
+}
+
+static uint64_t
+coarse_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* What is acted on, as both layers name it: a program by its name, a peer by its port (Python may
+ * name a host where libc has the address) or path. 0 where the event does not say it. */
+static uint64_t
+act_what(enum act act, struct pyaudit_event *event)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+	struct pyaudit_value what;
+
+	if (act == ACT_CONNECT && pyaudit_field(event, PYAUDIT_F_NET_PORT, &what))
+		return what.type == PYAUDIT_TAG_INT ? (uint64_t)what.i + 1 : 0;
+	if (!pyaudit_field(event, act == ACT_CONNECT ? PYAUDIT_F_NET_PATH : PYAUDIT_F_EXEC_NAME,
+			   &what))
+		return 0;
+	for (uint32_t i = 0; i < what.len; i++)
+		hash = (hash ^ (unsigned char)what.s[i]) * UINT64_C(0x100000001b3);
+	return hash != 0 ? hash : 1;
+}
+
+static struct stack *
+take_stack(uint32_t tid, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < ANNOUNCED_STACKS; i++) {
+		struct stack *stack = &stacks[(tid + i) % ANNOUNCED_STACKS];
+		uint32_t owner = atomic_load_explicit(&stack->owner, memory_order_relaxed);
+		uint64_t since_ms = atomic_load_explicit(&stack->since_ms, memory_order_relaxed);
+
+		if (owner != 0 && now_ms - since_ms <= 2 * ANNOUNCED_MS)
+			continue;
+		if (!atomic_compare_exchange_strong(&stack->owner, &owner, tid))
+			continue;
+		atomic_store_explicit(&stack->since_ms, now_ms, memory_order_relaxed);
+		return stack;
+	}
+	return NULL;
+}
+
+static void
+keep_text(struct stack *stack, size_t *used, struct pyaudit_value *value)
+{
+	if (value->type == 0)
+		return;
+	if (value->len > sizeof(stack->text) - *used) {
+		value->type = 0;
+		return;
+	}
+	memcpy(stack->text + *used, value->s, value->len);
+	value->s = stack->text + *used;
+	*used += value->len;
+}
+
+static void
+keep_frames(struct stack *stack, const struct pyaudit_event *event)
+{
+	size_t used = 0;
+
+	stack->n_frames = event->n_frames;
+	stack->caller = event->caller;
+	for (unsigned i = 0; i < event->n_frames; i++) {
+		struct pyaudit_origin *frame = &stack->frames[i];
+
+		*frame = event->frames[i];
+		keep_text(stack, &used, &frame->file);
+		keep_text(stack, &used, &frame->function);
+		keep_text(stack, &used, &frame->module);
+	}
+}
+
+void
+announced_done(struct announced *done)
+{
+	done->ms = 0;
+	if (done->stack != NULL)
+		atomic_store_explicit(&done->stack->owner, 0, memory_order_release);
+	done->stack = NULL;
+}
+
+void
+announce(struct pyaudit_event *event, uint8_t action, uint32_t tid)
+{
+	enum act act = act_of(event->id);
+	struct announced *now = &announced[act];
+	struct stack *stack = now->stack;
+
+	if (__builtin_expect(act == ACT_NONE, 1))
+		return;
+	/* What this thread had before is its own still, unless it stood so long that it was taken.
+	 */
+	if (stack != NULL &&
+	    (now->tid != tid || atomic_load_explicit(&stack->owner, memory_order_relaxed) != tid))
+		stack = NULL;
+	*now = (struct announced){.action = action, .tid = tid, .ms = coarse_ms()};
+	now->what = act_what(act, event);
+	if (stack != NULL)
+		atomic_store_explicit(&stack->since_ms, now->ms, memory_order_relaxed);
+	else
+		stack = take_stack(tid, now->ms);
+	if (stack == NULL)
+		return;
+	pyaudit_event_need_frames(event, PYAUDIT_STACK_MAX);
+	keep_frames(stack, event);
+	now->stack = stack;
+}
+
+struct announced *
+announced_find(struct pyaudit_event *event)
+{
+	enum act act = act_of(event->id);
+	struct announced *found = &announced[act];
+
+	if (act == ACT_NONE || found->ms == 0 || coarse_ms() - found->ms >= ANNOUNCED_MS ||
+	    (found->what != 0 && found->what != act_what(act, event)))
+		return NULL;
+	return found;
+}
+
+uint8_t
+announced_action(const struct announced *found)
+{
+	return found->action;
+}
+
+void
+announced_origin(const struct announced *found, struct pyaudit_event *event)
+{
+	const struct stack *stack = found->stack;
+
+	if (stack == NULL)
+		return;
+	memcpy(event->frames, stack->frames, stack->n_frames * sizeof(*stack->frames));
+	event->n_frames = stack->n_frames;
+	event->caller = stack->caller;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One act, two layers: an audit event that leads to a libc call announces that call, in its thread,
+ * for a short time. The libc layer then knows that the act was told of, and which code asked for
+ * it: its own look at the interpreter comes too late, without the GIL or between fork and exec.
+ */
+#ifndef AGENT_ANNOUNCE_H
+#define AGENT_ANNOUNCE_H
+
+#include "event.h"
+
+/* How long an audit event stands for the libc call that carries it out. */
+#define ANNOUNCED_MS 2000
+/* Acts that threads of one process may be about to do at a time, with their stacks kept. */
+#define ANNOUNCED_STACKS 256
+/* Text of one stack: files, functions, modules; what is beyond it is cut. */
+#define ANNOUNCED_TEXT_MAX 5120
+
+struct announced;
+
+/* The audit layer let @event pass with @action, in this thread @tid. */
+void announce(struct pyaudit_event *event, uint8_t action, uint32_t tid);
+/* What was announced in this thread and @event carries out, or NULL. */
+struct announced *announced_find(struct pyaudit_event *event);
+uint8_t announced_action(const struct announced *announced);
+/* Fills the frames of @event from it. */
+void announced_origin(const struct announced *announced, struct pyaudit_event *event);
+/* The act has come to the kernel: what follows is another one. */
+void announced_done(struct announced *announced);
+
+#endif
