@@ -6,6 +6,8 @@
 #ifndef DAEMON_NOTIFY_H
 #define DAEMON_NOTIFY_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 void notify_ready(const char *status);
@@ -14,5 +16,19 @@ void notify_stopping(void);
 void notify_watchdog(void);
 /* How often notify_watchdog must be called, in microseconds; 0: nobody watches. */
 uint64_t notify_watchdog_us(void);
+
+/* Descriptors that the service manager keeps for the next daemon, under a name, until they are taken out.
+ * It does not look whether they still lead to anyone. 0 or a negative errno. */
+bool notify_has_store(void);
+int notify_store(const char *name, const int *fds, unsigned n_fds);
+void notify_unstore(const char *name);
+
+/* What it kept and handed over at the start: asked once. */
+struct notify_fd {
+	int fd;
+	char *name;
+};
+size_t notify_stored(struct notify_fd **ret);
+void notify_stored_free(struct notify_fd *fds, size_t n);
 
 #endif

@@ -19,6 +19,7 @@
 #include "notify.h"
 #include "pyaudit/wire.h"
 #include "session.h"
+#include "store.h"
 #include "settings.h"
 
 #define ACCEPT_PER_TURN 256
@@ -707,8 +708,13 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 	if (r == 0)
 		r = listen_at(server, PYAUDIT_AGENT_SOCKET, SOCK_SEQPACKET, 0666,
 			      &server->agent_path, &server->agent_accept, on_agent);
-	if (r == 0)
+	if (r == 0) {
+		unsigned n = store_take(server);
+
+		if (n > 0)
+			log_notice(server->log, "%u sessions of the daemon before go on", n);
 		say_ready(server, options->ready_fd);
+	}
 	return r;
 }
 

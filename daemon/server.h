@@ -72,6 +72,7 @@ struct server {
 	struct users users;
 
 	struct session_list sessions;
+	uint64_t n_stored; /* serials given in the service manager's store */
 	unsigned n_sessions, n_attached; /* attached: past HELLO, and not an old ring of one */
 	struct session_queue active;     /* rings that are polled */
 	struct client_list clients;

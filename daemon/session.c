@@ -17,6 +17,7 @@
 #include "cleanup.h"
 #include "frame.h"
 #include "report.h"
+#include "store.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* Linux 6.5 */
@@ -93,6 +94,8 @@ session_free(struct session *session)
 {
 	struct server *server = session->server;
 
+	if (!server->is_ending) /* else the next daemon has it */
+		store_drop(session);
 	set_active(session, false);
 	close_socket(session);
 	if (session->exit_event != NULL)
@@ -693,6 +696,7 @@ replace_rings(struct session *session, const struct hello *hello)
 			session_leave(other);
 			set_active(other, false);
 			drain_close(&other->drain);
+			store_drop(other);
 			session->n_events = other->n_events;
 			session->n_denials = other->n_denials;
 			session->n_lost = other->n_lost;
@@ -709,6 +713,26 @@ on_exit_event(evutil_socket_t fd, short what, void *data)
 	(void)fd;
 	(void)what;
 	(void)session_finish(data);
+}
+
+/* Watches for the end of the process, and reads the ring from now on. */
+static void
+go_on(struct session *session)
+{
+	struct server *server = session->server;
+
+	if (session->pidfd >= 0) {
+		session->exit_event =
+			event_new(server->base, session->pidfd, EV_READ, on_exit_event, session);
+		if (session->exit_event != NULL)
+			(void)event_add(session->exit_event, NULL);
+	}
+	if (session->drain.ring != NULL) {
+		atomic_store_explicit(&session->drain.ring->beat_ns, clock_ns(CLOCK_MONOTONIC),
+				      memory_order_relaxed);
+		atomic_store(&session->drain.ring->asleep, 0);
+		set_active(session, true);
+	}
 }
 
 /* Attaches what the hello brought. False: the session is gone. */
@@ -744,6 +768,7 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 			offer_policy(other);
 			atomic_store(&other->drain.ring->asleep, 0);
 			set_active(other, true);
+			store_put(other, ring_fd);
 			return false;
 		}
 		if (!admit_ring(session)) {
@@ -781,18 +806,8 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 	if (session->was_unread)
 		tell_losses(session, clock_ns(CLOCK_MONOTONIC));
 
-	if (session->pidfd >= 0) {
-		session->exit_event =
-			event_new(server->base, session->pidfd, EV_READ, on_exit_event, session);
-		if (session->exit_event != NULL)
-			(void)event_add(session->exit_event, NULL);
-	}
-	if (session->drain.ring != NULL) {
-		atomic_store_explicit(&session->drain.ring->beat_ns, clock_ns(CLOCK_MONOTONIC),
-				      memory_order_relaxed);
-		atomic_store(&session->drain.ring->asleep, 0);
-		set_active(session, true);
-	}
+	go_on(session);
+	store_put(session, ring_fd);
 	return true;
 }
 
@@ -1038,6 +1053,96 @@ session_accept(struct server *server, int fd)
 	}
 	/* Usually the hello is there already. */
 	(void)read_socket(session, SESSION_PACKETS);
+}
+
+/* Fills in what the daemon before knew. NULL, or what is wrong. */
+static const char *
+restore_facts(struct session *session, const struct session_kept *kept)
+{
+	struct server *server = session->server;
+	uint8_t bytes[STORE_HELLO_MAX];
+	struct store_state state;
+	struct hello hello;
+	const char *why = NULL;
+	struct stat st;
+
+	if (kept->state < 0 || store_read(kept->state, &state, bytes) < 0 ||
+	    hello_parse(&hello, bytes, state.length) < 0)
+		return "what was known of it cannot be read";
+	session->pid = (pid_t)state.pid;
+	session->uid = state.uid;
+	session->gid = state.gid;
+	session->since_ns = state.since_ns;
+	session->inner_pid = hello.pid;
+	session->generation = hello.generation;
+	memcpy(session->agent, hello.agent, sizeof(session->agent));
+	session->observes = (state.flags & PYAUDIT_HELLO_OBSERVES) != 0;
+	if (kept->ring >= 0 && drain_open(&session->drain, kept->ring, &why) < 0)
+		return why;
+	if (kept->ring >= 0 && fstat(kept->ring, &st) == 0) {
+		session->ring_dev = st.st_dev;
+		session->ring_ino = st.st_ino;
+	}
+	/* Its number may be another's by now: /proc is asked while the pidfd says that it lives. */
+	session->process = process_new(&hello, session->pid, session->uid, session->gid,
+				       pidfd_ended(session->pidfd) ? NULL : "/proc", &server->users);
+	if (session->process == NULL)
+		return "out of memory";
+	process_keep_hello(session->process, ++server->n_processes, bytes, state.length);
+	return NULL;
+}
+
+/* A ring that came before another one of the same process. */
+static void
+restore_order(struct session *session)
+{
+	struct session *other;
+
+	LIST_FOREACH(other, &session->server->sessions, link)
+	if (other != session && other->pid == session->pid && other->state == SESSION_READY &&
+	    other->fd < 0) {
+		other->state = SESSION_OLD;
+		other->server->n_attached--;
+	}
+}
+
+bool
+session_restore(struct server *server, uint64_t serial, struct session_kept *kept)
+{
+	struct session *session = calloc(1, sizeof(*session));
+	const char *why = "out of memory";
+
+	if (session == NULL) {
+		for (int *fd = &kept->socket; fd <= &kept->state; fd++)
+			if (*fd >= 0)
+				(void)close(*fd);
+		return false;
+	}
+	*session = (struct session){.server = server, .fd = kept->socket, .pidfd = kept->pidfd,
+				    .stored = serial, .accepted_ns = clock_ns(CLOCK_MONOTONIC)};
+	LIST_INSERT_HEAD(&server->sessions, session, link);
+	server->n_sessions++;
+	if (session->fd >= 0)
+		(void)fcntl(session->fd, F_SETFL, fcntl(session->fd, F_GETFL) | O_NONBLOCK);
+	why = session->fd >= 0 && !session_listen(session) ? why : restore_facts(session, kept);
+	if (kept->ring >= 0)
+		(void)close(kept->ring);
+	if (kept->state >= 0)
+		(void)close(kept->state);
+	if (why != NULL) {
+		log_warning(server->log, "a session of the daemon before is given up: %s", why);
+		session_free(session);
+		return false;
+	}
+	restore_order(session);
+	session->was_unread = true;
+	session->state = SESSION_READY;
+	server->n_attached++;
+	pause_apply(server, session);
+	offer_policy(session);
+	go_on(session);
+	/* Without a pidfd the end of its connection is what we go by. */
+	return true;
 }
 
 void

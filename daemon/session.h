@@ -76,10 +76,19 @@ struct session {
 	uint64_t verified_ns; /* last look whether the agent's hook is in its interpreter's list */
 	enum session_hook hook;
 	bool hook_told;
+	uint64_t stored; /* its serial in the service manager's store; 0: not there */
+};
+
+/* Descriptors of a session that the daemon before had, or -1. */
+struct session_kept {
+	int socket, pidfd, ring, state;
 };
 
 /* Takes over @fd. */
 void session_accept(struct server *server, int fd);
+/* Goes on with a session of the daemon before; takes over the descriptors. False: nothing of it can
+ * be used, and it is dropped from the store. */
+bool session_restore(struct server *server, uint64_t serial, struct session_kept *kept);
 void session_free(struct session *session);
 
 /* One turn of an active session. Returns how many milliseconds it may wait for the next one. */
