@@ -1006,6 +1006,7 @@ session_finish(struct session *session)
 		server_flush_limits(server, session->process);
 	if (session->state == SESSION_READY)
 		report_state(session, "process.exit");
+	store_drop(session);
 	session_free(session);
 	server_check_private(server);
 	return true;
