@@ -126,7 +126,8 @@ unit_name(char ret[UNIT_NAME_MAX + 1], const char *word, char why[UNIT_WHY_MAX])
 			       strchr(word, '/') != NULL ? ": give it without its directory" : "");
 		return false;
 	}
-	(void)snprintf(ret, UNIT_NAME_MAX + 1, "%s%s", word, suffix);
+	memcpy(ret, word, len);
+	(void)strcpy(ret + len, suffix);
 	if (strcmp(ret, "pyauditd.service") == 0) {
 		(void)snprintf(why, UNIT_WHY_MAX, "the daemon is no Python program");
 		return false;
