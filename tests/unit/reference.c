@@ -437,19 +437,23 @@ reference_under(const char *dir, size_t dir_len, const char *path, size_t len)
 	return true;
 }
 
-/* 4 or 6, and the bytes; canonical texts only. */
+/* 4 or 6, and the bytes. IPv4 in all the spellings that resolvers take (5 is 0.0.0.5), but not with
+ * what inet_aton lets follow an address. */
 static int
 address_of(const char *s, size_t len, unsigned char ret[16])
 {
 	char text[64];
+	struct in_addr v4;
 	struct in6_addr v6;
 
 	if (len >= sizeof(text) || memchr(s, '\0', len) != NULL)
 		return 0;
 	memcpy(text, s, len);
 	text[len] = '\0';
-	if (inet_pton(AF_INET, text, ret) == 1)
+	if (text[strspn(text, "0123456789abcdefABCDEFxX.")] == '\0' && inet_aton(text, &v4) == 1) {
+		memcpy(ret, &v4, 4);
 		return 4;
+	}
 	if (inet_pton(AF_INET6, text, &v6) != 1)
 		return 0;
 	if (IN6_IS_ADDR_V4MAPPED(&v6)) {
