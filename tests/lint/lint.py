@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that no compiler makes: lint.py headers|help|events|journal|symbols|maps|shippers|paths|includes
+"""Checks that no compiler makes: lint.py headers|help|events|journal|symbols|maps|shippers|paths|includes|performance
 
 PYAUDIT_BUILD names the build tree, CC the compiler. Exit status 1 with one line for each finding,
 77 where the check cannot be made.
@@ -301,6 +301,30 @@ def lint_includes():
         if path.suffix in (".c", ".h", ".def") or name.endswith("CMakeLists.txt"):
             if "SPDX-License-Identifier: Apache-2.0" not in text(path)[:200]:
                 yield "%s: no SPDX line at its head" % name
+
+
+def lint_performance():
+    """docs/PERFORMANCE.md has every number to reach, with its limit and a value for each interpreter, and says
+    something of each part that is not reached."""
+    sys.path.insert(0, str(ROOT / "tests/bench"))
+    sys.dont_write_bytecode = True
+    import design
+    page = text(ROOT / "docs/PERFORMANCE.md")
+    table = {}
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and len(cells) > 2:
+            table[cells[0]] = cells[1:]
+    for row in design.ROWS:
+        cells = table.get(row.what)
+        if cells is None:
+            yield "PERFORMANCE.md has no row '%s'" % row.what
+        elif cells[0] != design.limit(row):
+            yield "PERFORMANCE.md: '%s' is to reach %s, not %s" % (row.what, design.limit(row), cells[0])
+        elif not all(cells[1:]):
+            yield "PERFORMANCE.md: '%s' has an empty cell" % row.what
+    if "docs/PERFORMANCE.md" not in text(ROOT / "README.md"):
+        yield "README.md does not link docs/PERFORMANCE.md"
 
 
 def main():
