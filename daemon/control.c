@@ -13,6 +13,7 @@
 #include "capture.h"
 #include "cleanup.h"
 #include "compile.h"
+#include "deliver.h"
 #include "feed.h"
 #include "json.h"
 #include "request.h"
@@ -136,6 +137,58 @@ answer_error(struct client *client, const char *error, const struct diag *diag)
 	buf_fini(&line);
 }
 
+/* Rules with memory, and what exceptions are good for. */
+static void
+add_memory(const struct server *server, const struct rule_set *rules, struct json *json)
+{
+	struct memory_stats stats = memory_stats(server->memory);
+
+	json_key(json, "memory");
+	json_object(json);
+	json_key(json, "entries");
+	json_uint(json, stats.n_entries);
+	json_key(json, "seen");
+	json_uint(json, stats.n_seen);
+	json_key(json, "waiting");
+	json_uint(json, stats.n_waiting);
+	json_key(json, "evicted");
+	json_uint(json, stats.n_evicted);
+	json_key(json, "alerts");
+	json_uint(json, stats.n_fired);
+	json_object_end(json);
+	json_key(json, "exceptions");
+	json_array(json);
+	for (size_t i = 0; i < rules->n_rules; i++)
+		for (size_t k = 0; k < rules->rules[i].n_exceptions; k++) {
+			const struct rule_exception *exception = &rules->rules[i].exceptions[k];
+
+			json_object(json);
+			json_key(json, "rule");
+			json_str(json, rules->rules[i].id);
+			json_key(json, "when");
+			json_str(json, exception->text);
+			json_key(json, "owner");
+			json_str(json, exception->owner);
+			json_key(json, "expires");
+			json_str(json, exception->expires[0] != 0 ? exception->expires : NULL);
+			json_key(json, "expired");
+			json_bool(json, exception->when == NULL);
+			json_key(json, "hits");
+			json_uint(json, exception->count->n);
+			json_key(json, "last");
+			if (exception->count->last_ns != 0)
+				json_time(json, exception->count->last_ns);
+			else
+				json_null(json);
+			json_key(json, "file");
+			json_str(json, exception->file);
+			json_key(json, "line");
+			json_uint(json, exception->line);
+			json_object_end(json);
+		}
+	json_array_end(json);
+}
+
 static void
 add_facts(struct server *server, struct json *json)
 {
@@ -170,6 +223,7 @@ add_facts(struct server *server, struct json *json)
 	json_key(json, "lost");
 	json_uint(json, server->stats.n_lost);
 	report_losses_json(server->stats.lost_by, json);
+	add_memory(server, rules, json);
 	json_key(json, "clients");
 	json_uint(json, server->n_tails);
 	json_key(json, "rules_files");
@@ -296,6 +350,7 @@ replay_entry(struct client *client, const struct recent_entry *entry, const uint
 		.kind = entry->kind,
 		.event = entry->event,
 	};
+	struct memory_hits hits;
 	struct buf line;
 
 	if (entry->is_line && client->feed != NULL)
@@ -312,6 +367,8 @@ replay_entry(struct client *client, const struct recent_entry *entry, const uint
 	server->decoded.event.scratch_size = sizeof(server->scratch);
 	report.decoded = &server->decoded;
 	report.rules = policy_rules(&server->policy, server->decoded.generation);
+	/* What memories made of it stands behind it, as a line. */
+	(void)memory_sort(&server->decoded, report.rules, &hits);
 	if (!wanted(client, &report))
 		return;
 	if (client->feed != NULL) {

@@ -25,6 +25,7 @@ finding_raise(struct server *server, struct process *process, enum pyaudit_event
 	struct report report = {.process = process, .decoded = decoded};
 	_Alignas(8) uint8_t record[PYAUDIT_RECORD_MAX];
 	struct pyaudit_verdict verdict;
+	struct memory_hits hits;
 	size_t size;
 
 	policy_judge(&server->policy, &process->facts, &event, &verdict);
@@ -38,5 +39,6 @@ finding_raise(struct server *server, struct process *process, enum pyaudit_event
 	report.kind = report_kind_of(decoded);
 	report.time_ns = decoded->time_ns;
 	report.rules = policy_rules(&server->policy, decoded->generation);
+	(void)memory_sort(decoded, report.rules, &hits);
 	server_report(server, &report, record, size);
 }

@@ -210,6 +210,7 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 		.flags = conf->follow == CONF_FOLLOW_NONE  ? PYAUDIT_IMAGE_STAY
 			 : conf->follow == CONF_FOLLOW_ALL ? PYAUDIT_IMAGE_FOLLOW_ALL
 							   : 0,
+		.tells_exceptions = true,
 	};
 	struct image image = {0};
 	int r;
@@ -236,7 +237,11 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 	if (r < 0)
 		return r;
 
+	if (policy->kept[policy->newest].rules != NULL)
+		rules_share_counts(rules, policy->kept[policy->newest].rules);
 	policy->newest = (policy->newest + 1) % POLICY_KEPT;
+	if (policy->forget != NULL && policy->kept[policy->newest].rules != NULL)
+		policy->forget(policy->data, policy->kept[policy->newest].rules);
 	rules_free(policy->kept[policy->newest].rules);
 	policy->kept[policy->newest].generation = options.generation;
 	policy->kept[policy->newest].rules = TAKE_PTR(rules);

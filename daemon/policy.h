@@ -16,6 +16,9 @@
 #define POLICY_KEPT 16
 #define POLICY_ETC_RULES "/etc/pyaudit/rules.d"
 
+/* The rules of the oldest generation are let go. */
+typedef void policy_forget_fn(void *data, const struct rule_set *rules);
+
 struct policy {
 	struct {
 		uint64_t generation;
@@ -26,6 +29,8 @@ struct policy {
 	uint64_t generation; /* microseconds of its making: grows over restarts; 0: none yet */
 	int memfd;
 	size_t size;
+	policy_forget_fn *forget; /* or NULL */
+	void *data;               /* its */
 };
 
 void policy_init(struct policy *policy);

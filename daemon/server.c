@@ -16,6 +16,7 @@
 
 #include "cleanup.h"
 #include "control.h"
+#include "deliver.h"
 #include "notify.h"
 #include "pyaudit/wire.h"
 #include "session.h"
@@ -379,6 +380,7 @@ on_sweep_timer(evutil_socket_t fd, short what, void *data)
 	}
 	listen_again(server->agent_accept);
 	listen_again(server->control_accept);
+	deliver_sweep(server, now_ns);
 	limits_sweep(server->limits, now_ns, tell_summary, server);
 	(void)server_tell_sink_losses(server, server->ndjson);
 	(void)server_tell_sink_losses(server, server->journal);
@@ -663,6 +665,14 @@ say_ready(struct server *server, int ready_fd)
 	notify_ready("watching");
 }
 
+static void
+forget_rules(void *data, const struct rule_set *rules)
+{
+	struct server *server = data;
+
+	memory_forget_rules(server->memory, rules);
+}
+
 int
 server_init(struct server *server, struct conf *conf, struct log *log,
 	    const struct server_options *options)
@@ -678,6 +688,8 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 		.started_ns = clock_ns(CLOCK_MONOTONIC),
 	};
 	policy_init(&server->policy);
+	server->policy.forget = forget_rules;
+	server->policy.data = server;
 	LIST_INIT(&server->sessions);
 	TAILQ_INIT(&server->active);
 	LIST_INIT(&server->clients);
@@ -691,6 +703,9 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 	server->limits = limits_new();
 	if (server->limits == NULL)
 		return -ENOMEM;
+	r = deliver_init(server);
+	if (r < 0)
+		return r;
 	r = recent_init(&server->recent, conf->memory);
 	if (r == 0)
 		r = first_policy(server);
@@ -818,6 +833,7 @@ server_fini(struct server *server)
 	end_sink(server, server->journal);
 	recent_fini(&server->recent);
 	users_fini(&server->users);
+	deliver_fini(server);
 	limits_free(server->limits);
 	policy_fini(&server->policy);
 	buf_fini(&server->line);

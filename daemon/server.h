@@ -12,6 +12,7 @@
 #include "conf.h"
 #include "held.h"
 #include "limit.h"
+#include "memory.h"
 #include "log.h"
 #include "pause.h"
 #include "policy.h"
@@ -83,6 +84,8 @@ struct server {
 	int sink_fd; /* eventfd: some sink's queue ran empty */
 
 	struct limits *limits;
+	struct memory *memory;
+	uint64_t saved_ns; /* CLOCK_MONOTONIC of its last write */
 	struct recent recent;
 	uint64_t seq;
 	struct server_stats stats;

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "cleanup.h"
+#include "deliver.h"
 #include "frame.h"
 #include "report.h"
 #include "store.h"
@@ -345,7 +346,11 @@ take_record(void *data, enum pyaudit_lane lane, uint64_t number, const uint8_t *
 	};
 	session->n_events++;
 	session->n_denials += decoded->action >= PYAUDIT_ACTION_BLOCK;
-	server_report(server, &report, record, size);
+	deliver_record(server, &report,
+		       &(struct memory_subject){.process = session->process->start_ns ^
+							   (uint64_t)session->pid << 32,
+						.tree = session->tree},
+		       record, size);
 }
 
 static const char *const hook_names[] = {
@@ -735,6 +740,33 @@ go_on(struct session *session)
 	}
 }
 
+/* The tree that the process is of: that of the nearest ancestor that is watched, else one of its own. */
+static uint64_t
+find_tree(const struct session *session)
+{
+	pid_t ancestors[SESSION_ANCESTORS_MAX];
+	const struct session *other;
+	uint64_t tree = session->process->start_ns ^ (uint64_t)session->pid << 32;
+	unsigned n = 0, nearest;
+
+	ancestors[n++] = session->pid; /* it was another program, or another ring, before */
+	for (pid_t pid = session->process->ppid; pid > 1 && n < SESSION_ANCESTORS_MAX;
+	     pid = process_parent("/proc", pid))
+		ancestors[n++] = pid;
+	nearest = n;
+	LIST_FOREACH(other, &session->server->sessions, link)
+	{
+		if (other == session || other->state == SESSION_NEW)
+			continue;
+		for (unsigned i = 0; i < nearest; i++)
+			if (ancestors[i] == other->pid) {
+				nearest = i;
+				tree = other->tree;
+			}
+	}
+	return tree;
+}
+
 /* Attaches what the hello brought. False: the session is gone. */
 static bool
 take_hello(struct session *session, const struct frame *frame, int ring_fd)
@@ -796,6 +828,7 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 	}
 	process_keep_hello(session->process, ++server->n_processes, frame->payload, frame->length);
 	session->was_unread = hello.reason == PYAUDIT_REASON_AGAIN;
+	session->tree = find_tree(session);
 	replace_rings(session, &hello);
 	pause_apply(server, session);
 	session->state = SESSION_READY;
@@ -1136,6 +1169,7 @@ session_restore(struct server *server, uint64_t serial, struct session_kept *kep
 		return false;
 	}
 	restore_order(session);
+	session->tree = find_tree(session);
 	session->was_unread = true;
 	session->state = SESSION_READY;
 	server->n_attached++;

@@ -18,6 +18,7 @@
 #include "server.h"
 
 #define SESSION_HELLO_MS 5000   /* a connection that says nothing is closed */
+#define SESSION_ANCESTORS_MAX 16 /* of a process, looked at for its tree */
 #define SESSION_RINGS_MAX 4     /* of one process; further ones are refused */
 #define SESSION_BUDGET 512      /* records of one ring in one turn */
 #define SESSION_LINE 2048       /* bytes of a sink's queue that are reckoned for a record */
@@ -61,6 +62,7 @@ struct session {
 	uint64_t accepted_ns; /* CLOCK_MONOTONIC */
 
 	struct process *process;
+	uint64_t tree; /* the same for all that come from one watched process */
 	struct drain drain; /* ring is NULL where the agent has none */
 	struct held held[PYAUDIT_N_LANES]; /* read, and not written by the sinks yet */
 	struct held held_losses; /* told, likewise: n_full of one lane as place, of the other as n_torn */

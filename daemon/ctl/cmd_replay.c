@@ -150,7 +150,7 @@ print_new(const struct session *s, const struct pyaudit_verdict *verdict)
 		     verdict_name(verdict->action, verdict->observed != 0, room, sizeof(room)));
 	for (unsigned i = 0; i < verdict->n_hits; i++)
 		(void)printf("%s%s", i == 0 ? " by " : ", ",
-			     s->replay.rules->rules[verdict->hits[i]].id);
+			     rules_id_at(s->replay.rules, verdict->hits[i]));
 	(void)putchar('\n');
 	(void)fflush(stdout);
 }

@@ -198,6 +198,25 @@ print_losses(const cJSON *losses)
 	}
 }
 
+/* Those that are of no use any more; all of them are in --json. */
+static void
+print_exceptions(const cJSON *exceptions)
+{
+	unsigned n = 0, n_expired = 0, n_unhit = 0;
+	const cJSON *exception;
+
+	cJSON_ArrayForEach(exception, exceptions) {
+		bool expired = cJSON_IsTrue(get(exception, "expired"));
+
+		n++;
+		n_expired += expired;
+		n_unhit += !expired && get_number(exception, "hits") == 0;
+	}
+	if (n > 0)
+		(void)printf("exceptions %u, %u never hit since the daemon started, %u expired\n", n,
+			     n_unhit, n_expired);
+}
+
 static void
 print_daemon(const cJSON *status)
 {
@@ -227,6 +246,7 @@ print_daemon(const cJSON *status)
 		     denials > 0 ? palette->red : "", denials, denials > 0 ? palette->reset : "",
 		     lost > 0 ? palette->magenta : "", lost, lost > 0 ? palette->reset : "");
 	print_losses(get(status, "losses"));
+	print_exceptions(get(status, "exceptions"));
 	(void)printf("clients    %.0f\n", get_number(status, "clients"));
 }
 

@@ -332,7 +332,7 @@ print_json(const struct explain *explain, const struct rule_set *set, const char
 	json_key(&json, "hits");
 	json_array(&json);
 	for (unsigned i = 0; i < explain->verdict.n_hits; i++)
-		json_str(&json, set->rules[explain->verdict.hits[i]].id);
+		json_str(&json, rules_id_at(set, explain->verdict.hits[i]));
 	json_array_end(&json);
 	json_key(&json, "rules");
 	json_array(&json);
@@ -434,7 +434,7 @@ print_text(const struct request *request, const struct explain *explain,
 		     explain->verdict.observed ? " (would have been refused)" : "");
 	for (unsigned i = 0; i < explain->verdict.n_hits; i++)
 		(void)printf("%s%s", i == 0 ? " by " : ", ",
-			     set->rules[explain->verdict.hits[i]].id);
+			     rules_id_at(set, explain->verdict.hits[i]));
 	(void)putchar('\n');
 	for (size_t i = 0; i < explain->n_rules; i++)
 		if (explain->rules[i].holds) {

@@ -37,7 +37,7 @@ print_test_table(const struct ruletest *tests)
 	for (size_t i = 0; i < tests->n_rules; i++) {
 		const struct ruletest_rule *result = &tests->rules[i];
 		const char *word = result->n_failed > 0		? "FAIL"
-				   : result->rule->n_tests == 0 ? "none"
+				   : result->rule->n_tests + result->rule->n_timelines == 0 ? "none"
 								: "ok";
 
 		(void)printf("%-4s  %-36s %zu hit%s, %zu look-alike%s", word, result->rule->id,

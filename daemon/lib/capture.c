@@ -52,21 +52,23 @@ void
 capture_add_policy(struct buf *out, const struct compile_options *options,
 		   const struct rule_set *rules)
 {
-	size_t at = begin(out, PYAUDIT_CAPTURE_POLICY);
+	size_t at = begin(out, PYAUDIT_CAPTURE_POLICY), n = rules_n_numbers(rules);
 	struct pyaudit_capture_policy body = {
 		.generation = pyaudit_le64_of(options->generation),
-		.n_rules = pyaudit_le32_of((uint32_t)rules->n_rules),
+		.n_rules = pyaudit_le32_of((uint32_t)n),
 		.record = pyaudit_le16_of(options->record),
 		.flags = (uint8_t)((options->observe ? PYAUDIT_CAPTURE_OBSERVE : 0) |
 				   (options->record_all ? PYAUDIT_CAPTURE_RECORD_ALL : 0)),
 	};
 
 	buf_add(out, &body, sizeof(body));
-	for (size_t i = 0; i < rules->n_rules; i++) {
-		size_t len = strlen(rules->rules[i].id);
+	/* Steps and exceptions have numbers too, under their rule's name. */
+	for (size_t i = 0; i < n; i++) {
+		const char *id = rules_id_at(rules, (unsigned)i);
+		size_t len = strlen(id);
 
 		buf_add_char(out, (char)len);
-		buf_add(out, rules->rules[i].id, len);
+		buf_add(out, id, len);
 	}
 	end(out, at);
 }

@@ -236,6 +236,15 @@ announces(struct compiler *c, unsigned event)
 	return wanted;
 }
 
+bool
+compile_records(const struct compile_options *options, unsigned event)
+{
+	uint16_t classes = pyaudit_events[event].classes;
+
+	return (classes & PYAUDIT_CLASS_NOISE) == 0 &&
+	       (options->record_all || (classes & options->record) != 0);
+}
+
 static void
 put_slots(struct compiler *c, struct pyaudit_image *head)
 {
@@ -247,11 +256,8 @@ put_slots(struct compiler *c, struct pyaudit_image *head)
 
 	for (unsigned event = 1; event < PYAUDIT_N_EVENTS; event++) {
 		const struct pyaudit_event_info *info = &pyaudit_events[event];
-		bool noise = (info->classes & PYAUDIT_CLASS_NOISE) != 0;
-		bool record =
-			!noise && (options->record_all || (info->classes & options->record) != 0);
 
-		slot = make_slot(c, event, NULL, record);
+		slot = make_slot(c, event, NULL, compile_records(options, event));
 		if (slot.flags == 0 && announces(c, event))
 			slot.flags = PYAUDIT_SLOT_ANNOUNCE;
 		if (slot.flags != 0 || options->record_all)
@@ -310,7 +316,24 @@ find_rule(const struct rule_set *set, const char *id)
 	return -1;
 }
 
-/* Turns `over` around: each rule gets the list of those that allow it, in order. */
+static bool
+allow_rule(struct compiler *c, size_t target, size_t by)
+{
+	size_t n = c->n_allowed_by[target];
+	uint16_t *list;
+
+	if (n > 0 && c->allowed_by[target][n - 1] == by)
+		return true;
+	list = realloc(c->allowed_by[target], (n + 1) * sizeof(*list));
+	if (list == NULL)
+		return false;
+	list[n] = (uint16_t)by;
+	c->allowed_by[target] = list;
+	c->n_allowed_by[target]++;
+	return true;
+}
+
+/* Turns `over` around: each rule, and each of its parts, gets the list of those that allow it, in order. */
 static void
 gather_allow(struct compiler *c)
 {
@@ -320,23 +343,15 @@ gather_allow(struct compiler *c)
 		const struct rule *rule = &set->rules[i];
 
 		for (size_t k = 0; rule->allow && k < rule->n_over; k++) {
-			int target = find_rule(set, rule->over[k]);
-			size_t n;
-			uint16_t *list;
+			int found = find_rule(set, rule->over[k]);
 
-			if (target < 0)
-				continue;
-			n = c->n_allowed_by[target];
-			if (n > 0 && c->allowed_by[target][n - 1] == i)
-				continue;
-			list = realloc(c->allowed_by[target], (n + 1) * sizeof(*list));
-			if (list == NULL) {
-				c->no_memory = true;
-				return;
-			}
-			list[n] = (uint16_t)i;
-			c->allowed_by[target] = list;
-			c->n_allowed_by[target]++;
+			/* Parts stand behind the rules and have their rule's id. */
+			for (size_t at = found < 0 ? set->n_rules : (size_t)found; at < set->n_rules; at++)
+				if (set->rules[at].id == set->rules[found].id &&
+				    !allow_rule(c, at, i)) {
+					c->no_memory = true;
+					return;
+				}
 		}
 	}
 }
@@ -446,15 +461,21 @@ int
 compile_rules(struct image *ret_image, const struct rule_set *set,
 	      const struct compile_options *options, struct diag *diag)
 {
-	struct compiler c = {.set = set, .options = options, .diag = diag};
+	struct rule_set expanded = {.rules = NULL};
+	struct compiler c = {.set = &expanded, .options = options, .diag = diag};
 	int r;
 
-	if (set->n_rules > PYAUDIT_RULES_MAX) {
-		diag_add(diag, DIAG_ERROR, NULL, 0, 0, "more than %d rules", PYAUDIT_RULES_MAX);
+	buf_init(&c.out);
+	r = compile_expand(&c, set, &expanded) ? 0 : -ENOMEM;
+	if (r == 0 && expanded.n_rules > PYAUDIT_RULES_MAX) {
+		diag_add(diag, DIAG_ERROR, NULL, 0, 0,
+			 "more than %d rules, steps and exceptions counted", PYAUDIT_RULES_MAX);
 		return RULES_E_INVALID;
 	}
-	buf_init(&c.out);
-	r = compile(&c);
+	if (r == 0)
+		r = compile(&c);
+	else
+		expanded.n_rules = 0;
 	if (r == 0) {
 		ret_image->size = c.out.len;
 		ret_image->bytes = aligned_alloc(64, (c.out.len + 63) & ~(size_t)63);
@@ -469,6 +490,7 @@ compile_rules(struct image *ret_image, const struct rule_set *set,
 			image_fini(ret_image); /* our own mistake: better none than a wrong one */
 	}
 	compiler_fini(&c);
+	free(expanded.rules);
 	return r;
 }
 

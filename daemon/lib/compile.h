@@ -15,12 +15,16 @@ struct compile_options {
 	uint16_t record;       /* classes (enum pyaudit_class bits) to record without a rule */
 	uint32_t flags;        /* PYAUDIT_IMAGE_STAY, PYAUDIT_IMAGE_FOLLOW_ALL */
 	bool record_all;       /* every event but NOISE, also those of libraries */
+	bool tells_exceptions; /* where an exception keeps a rule quiet, that is recorded */
 };
 
 struct image {
 	void *bytes; /* malloc'ed, 8-byte aligned, accepted by pyaudit_image_check */
 	size_t size;
 };
+
+/* Whether the settings ask for the event, whatever the rules say. */
+bool compile_records(const struct compile_options *options, unsigned event);
 
 /* 0; RULES_E_INVALID (a pattern too large: mistakes in @diag); or a negative errno. */
 int compile_rules(struct image *ret_image, const struct rule_set *set,

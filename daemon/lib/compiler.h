@@ -198,4 +198,7 @@ void index_plan_add(struct compiler *c, struct index_plan *plan, const struct tr
 void index_plan_fini(struct index_plan *plan);
 struct pyaudit_index index_put(struct compiler *c, unsigned field, struct index_plan *plan);
 
+/* compile_parts.c: rules and their parts as one list; the caller frees ret->rules. False: no memory. */
+bool compile_expand(struct compiler *c, const struct rule_set *set, struct rule_set *ret);
+
 #endif

@@ -214,6 +214,7 @@ static const struct conf_key keys[] = {
 	{"follow", set_follow, 0, 0, 0},
 	{"record", set_record, 0, 0, 0},
 	{"ndjson", set_text, offsetof(struct conf, ndjson), 0, 0},
+	{"state", set_text, offsetof(struct conf, state), 0, 0},
 	{"journal", set_bool, offsetof(struct conf, journal), 0, 0},
 	{"log_level", set_level, offsetof(struct conf, log_level), 0, 0},
 	{"memory", set_size, offsetof(struct conf, memory), 0, 1 << 30},
@@ -290,6 +291,7 @@ conf_fini(struct conf *conf)
 	for (size_t i = 0; i < CONF_KEYS_MAX; i++)
 		origin_fini(&conf->origins[i]);
 	free(conf->ndjson);
+	free(conf->state);
 	free(conf->watch_units);
 	free(conf->cgroups);
 	free(conf->dropins);
@@ -555,7 +557,7 @@ conf_show(const struct conf *conf, conf_show_fn *show, void *data)
 }
 
 /* What is made once, when the daemon starts: its directory and sockets, sinks and memory. */
-static const char *const at_start[] = {"dir", "ndjson", "journal", "memory", "sink_queue"};
+static const char *const at_start[] = {"dir", "ndjson", "state", "journal", "memory", "sink_queue"};
 
 static int
 carry_key(struct conf *fresh, const struct conf *running, const struct conf_key *key)

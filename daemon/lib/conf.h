@@ -44,6 +44,7 @@ struct conf {
 	uint16_t record;       /* enum pyaudit_class bits */
 	bool record_all;
 	char *ndjson;          /* path, or NULL */
+	char *state;           /* directory for what outlives the daemon, or NULL */
 	bool journal;
 	int log_level;         /* enum log_level */
 	size_t memory;         /* bytes of recent events kept for `tail --since` */

@@ -65,6 +65,8 @@ explain_compile(struct image *ret, const struct rule *rule, const struct expr *e
 
 	alone.when = when.out;
 	alone.observe = alone.allow = alone.disabled = false;
+	alone.memory = (struct rule_memory){0};
+	alone.n_observe_in = alone.n_exceptions = 0;
 	alone.action = PYAUDIT_ACTION_RECORD;
 	alone.n_over = 0;
 	return compile_rules(ret, &set, &options, diag);

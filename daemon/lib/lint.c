@@ -531,6 +531,8 @@ covers(const struct outline *other, const struct outline *one)
 {
 	const struct rule *a = other->rule, *b = one->rule;
 
+	if (a->memory.kind != RULE_NO_MEMORY || b->memory.kind != RULE_NO_MEMORY)
+		return false; /* what they add up to is something else */
 	return !a->allow && !b->allow && a->action >= b->action && a->observe <= b->observe &&
 	       a->severity >= b->severity && a->limit.burst == 0 && within(other, one) &&
 	       events_within(b, a);

@@ -189,6 +189,15 @@ read_stat(const char *proc, pid_t pid, int *ret_ppid, unsigned long long *ret_st
 		      ret_ppid, ret_start) == 2;
 }
 
+pid_t
+process_parent(const char *proc, pid_t pid)
+{
+	unsigned long long ticks;
+	int ppid;
+
+	return read_stat(proc, pid, &ppid, &ticks) ? (pid_t)ppid : 0;
+}
+
 uint64_t
 process_started_ns(const char *proc, pid_t pid)
 {

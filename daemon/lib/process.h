@@ -63,6 +63,9 @@ void process_keep_hello(struct process *process, uint32_t key, const uint8_t *pa
 struct process *process_ref(struct process *process);
 void process_unref(struct process *process); /* NULL is fine */
 
+/* Its parent, or 0 where it is gone. */
+pid_t process_parent(const char *proc, pid_t pid);
+
 /* When the process (or thread) started, CLOCK_BOOTTIME, or 0 where it is gone. */
 uint64_t process_started_ns(const char *proc, pid_t pid);
 

@@ -39,6 +39,7 @@ image_for(struct replay *replay, const struct capture_policy *policy, const void
 	if (policy != NULL)
 		options = policy->options;
 	options.generation = 1;
+	options.tells_exceptions = true;
 	options.observe |= replay->observe;
 	for (unsigned i = 0; i < replay->n_images; i++)
 		if (same_options(&replay->images[i].options, &options)) {
@@ -114,7 +115,7 @@ replay_same(const struct replay *replay, const struct capture_event *event,
 	for (unsigned i = 0; i < d->n_hits; i++)
 		if (event->policy == NULL || d->hits[i] >= event->policy->n_ids ||
 		    strcmp(event->policy->ids[d->hits[i]],
-			   replay->rules->rules[verdict->hits[i]].id) != 0)
+			   rules_id_at(replay->rules, verdict->hits[i])) != 0)
 			return false;
 	return true;
 }

@@ -76,11 +76,12 @@ const struct rule *
 report_rule_at(const struct report *report, unsigned hit)
 {
 	const struct pyaudit_decoded *d = report->decoded;
+	enum rule_part part;
+	unsigned index;
 
-	if (d == NULL || report->rules == NULL || hit >= d->n_hits ||
-	    d->hits[hit] >= report->rules->n_rules)
+	if (d == NULL || report->rules == NULL || hit >= d->n_hits)
 		return NULL;
-	return &report->rules->rules[d->hits[hit]];
+	return rules_at(report->rules, d->hits[hit], &part, &index);
 }
 
 const struct rule *
@@ -305,6 +306,10 @@ write_event(struct json *json, const struct report *report)
 	}
 	json_key(json, "observed");
 	json_bool(json, (d->flags & PYAUDIT_REC_OBSERVED) != 0);
+	if (report->memory != NULL) {
+		json_key(json, "memory");
+		json_str(json, rule_memory_name(report->memory->kind));
+	}
 	json_key(json, "cut");
 	json_bool(json, (d->flags & PYAUDIT_REC_CUT) != 0);
 }
@@ -682,15 +687,16 @@ bool
 report_field(const struct report *report, unsigned field, struct pyaudit_value *ret,
 	     struct pyaudit_value *values)
 {
-	const struct process *p = report->process;
+	const struct pyaudit_facts *facts =
+		report->process != NULL ? &report->process->facts : report->facts;
 
 	switch (pyaudit_fields[field].scope) {
 	case PYAUDIT_SCOPE_ALERT:
 		return alert_field(report, field, ret, values);
 	case PYAUDIT_SCOPE_PROC:
-		if (p == NULL || p->facts.fact[field - PYAUDIT_F_PROC_PID].type == 0)
+		if (facts == NULL || facts->fact[field - PYAUDIT_F_PROC_PID].type == 0)
 			return false;
-		*ret = p->facts.fact[field - PYAUDIT_F_PROC_PID];
+		*ret = facts->fact[field - PYAUDIT_F_PROC_PID];
 		return true;
 	default:
 		if (report->decoded != NULL) {

@@ -81,6 +81,8 @@ struct report {
 	uint64_t generation; /* also of STATUS */
 
 	const struct report_summary *summary; /* SUMMARY */
+	const struct rule_memory *memory;     /* ALERT of a rule with memory; else NULL */
+	const struct pyaudit_facts *facts;    /* where there is no process, on paper */
 };
 
 const char *report_kind_name(enum report_kind kind);

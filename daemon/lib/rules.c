@@ -69,8 +69,30 @@ test_fini(struct rule_test *test)
 }
 
 static void
+timeline_fini(struct rule_timeline *timeline)
+{
+	for (size_t i = 0; i < timeline->n_events; i++)
+		test_fini(&timeline->events[i]);
+	free(timeline->events);
+}
+
+static void
+memory_fini(struct rule_memory *memory)
+{
+	for (size_t i = 0; i < memory->n_steps; i++) {
+		free_texts(memory->steps[i].other_events, memory->steps[i].n_other_events);
+		expr_free(memory->steps[i].when);
+	}
+}
+
+static void
 rule_fini(struct rule *rule)
 {
+	free_texts(rule->observe_in, rule->n_observe_in);
+	memory_fini(&rule->memory);
+	for (size_t i = 0; i < rule->n_timelines; i++)
+		timeline_fini(&rule->timelines[i]);
+	free(rule->timelines);
 	free(rule->id);
 	free(rule->title);
 	free(rule->message);
@@ -83,6 +105,8 @@ rule_fini(struct rule *rule)
 		free(rule->conditions[i].text);
 	free(rule->conditions);
 	for (size_t i = 0; i < rule->n_exceptions; i++) {
+		free(rule->exceptions[i].text);
+		rule_count_unref(rule->exceptions[i].count);
 		free(rule->exceptions[i].owner);
 		free(rule->exceptions[i].reason);
 	}
@@ -254,6 +278,7 @@ finish(struct loader *ld, struct rule_set **ret_set)
 		return -ENOMEM;
 	if (ld->mistakes || ld->diag->n_errors != n_errors)
 		return RULES_E_INVALID;
+	(void)rules_number(ld->set);
 	*ret_set = TAKE_PTR(ld->set);
 	return 0;
 }

@@ -73,6 +73,8 @@ struct rule_test {
 	enum pyaudit_action expect; /* what this rule alone does; NONE for a look-alike */
 	const char *file; /* of the set's files: an override may bring tests of its own */
 	unsigned line, column;
+	uint64_t after_ms; /* in a timeline: since the one before */
+	uint32_t times;    /* in a timeline: so often, each after @after_ms */
 };
 
 #define RULES_LIMIT_FIELDS_MAX 8
@@ -85,10 +87,71 @@ struct rule_limit {
 	uint64_t every_ms;
 };
 
+enum rule_memory_kind {
+	RULE_NO_MEMORY,
+	RULE_THRESHOLD,  /* @count events within @within_ms */
+	RULE_SEQUENCE,   /* @steps, one after the other, within @within_ms */
+	RULE_FIRST_SEEN, /* values that were not there before */
+	RULE_ABSENCE,    /* steps[0] does not follow within @within_ms */
+};
+
+/* Whose events count together. */
+enum rule_memory_scope {
+	RULE_IN_PROCESS,
+	RULE_IN_TREE, /* a process that is watched and all that come from it */
+	RULE_IN_HOST,
+};
+
+#define RULES_STEPS_MAX 8
+#define RULES_STEP_FIELDS_MAX 4
+#define RULES_THRESHOLD_MAX 10000
+
+/* Events, and what has to hold of them. */
+struct rule_step {
+	uint8_t events[(PYAUDIT_N_EVENTS + 7) / 8];
+	char **other_events;
+	size_t n_other_events;
+	struct expr *when; /* NULL: nothing */
+	uint16_t by[RULES_STEP_FIELDS_MAX]; /* enum pyaudit_field_id: their values are those of other steps */
+	unsigned n_by;
+};
+
+struct rule_memory {
+	enum rule_memory_kind kind;
+	enum rule_memory_scope scope;
+	uint32_t count;
+	uint64_t within_ms;
+	uint64_t learn_ms; /* of first-seen: told only after that much of it */
+	uint64_t keep_ms;  /* and forgotten when not seen for so long; 0: never */
+	uint16_t per[RULES_LIMIT_FIELDS_MAX];
+	unsigned n_per;
+	struct rule_step steps[RULES_STEPS_MAX];
+	unsigned n_steps;
+};
+
+/* Events with the time between them: tests of rules with memory. */
+struct rule_timeline {
+	struct rule_test *events; /* expect means nothing in them */
+	size_t n_events;
+	uint64_t wait_ms; /* after the last */
+	uint32_t times;   /* how often the rule acts; 0: not at all */
+	const char *file;
+	unsigned line, column;
+};
+
+/* How often an exception kept its rule quiet. Shared by the sets of all generations that have it. */
+struct rule_count {
+	unsigned n_refs;
+	uint64_t n;
+	uint64_t last_ns; /* CLOCK_REALTIME; 0: never */
+};
+
 /* Where the rule keeps quiet though its conditions hold. */
 struct rule_exception {
 	const struct expr *when; /* within the rule's `when`, below a NOT; NULL: expired */
+	char *text; /* as written; of several the first */
 	char *owner, *reason;
+	struct rule_count *count;
 	char expires[11]; /* YYYY-MM-DD, or "" */
 	const char *file; /* of the set's files */
 	unsigned line, column;
@@ -132,11 +195,17 @@ struct rule {
 	char **over;
 	size_t n_over;
 	bool observe;
+	char **observe_in; /* globs of units in which it observes */
+	size_t n_observe_in;
+	struct rule_memory memory;
+	uint32_t first_part; /* number of the first of its parts: rules_number() */
 	enum pyaudit_severity severity;
 	char **attack;
 	size_t n_attack;
 	struct rule_test *tests;
 	size_t n_tests;
+	struct rule_timeline *timelines;
+	size_t n_timelines;
 };
 
 struct rule_set {
@@ -166,6 +235,34 @@ int rules_parse_filter(struct expr **ret_expr, const char *text, struct diag *di
 void rules_free(struct rule_set *set);
 void rules_freep(struct rule_set **set);
 void expr_free(struct expr *expr);
+
+/* What a number in a record means. */
+enum rule_part {
+	RULE_WHOLE,
+	RULE_STEP,     /* of its memory */
+	RULE_EXCEPTED, /* an exception kept it quiet */
+	RULE_OBSERVED, /* the rule in a unit where it observes */
+};
+
+/* "threshold"; NULL where there is none. */
+const char *rule_memory_name(enum rule_memory_kind kind);
+/* Parts of the rule that have numbers of their own. */
+size_t rule_n_parts(const struct rule *rule);
+/* Numbers the parts of all rules, behind the rules; returns how many numbers there are. Again after
+ * rules of a set were changed. */
+size_t rules_number(struct rule_set *set);
+/* The same count, of a set that is numbered. */
+size_t rules_n_numbers(const struct rule_set *set);
+/* The rule, and which part of it; NULL where the number is none. */
+const struct rule *rules_at(const struct rule_set *set, unsigned number, enum rule_part *ret_part,
+			    unsigned *ret_index);
+/* Its id, or "". */
+const char *rules_id_at(const struct rule_set *set, unsigned number);
+/* NULL without memory. */
+struct rule_count *rule_count_new(void);
+void rule_count_unref(struct rule_count *count);
+/* Exceptions that the older set has as well go on counting. */
+void rules_share_counts(struct rule_set *set, const struct rule_set *old);
 
 /* Names in messages and files: "block", "critical". -1 where there is no such name. */
 const char *action_name(enum pyaudit_action action);

@@ -148,7 +148,19 @@ bool loader_read_mode(struct loader *ld, const struct jsonc *object, bool observ
 bool rule_has_event(const struct rule *rule, unsigned event);
 void loader_unknown_event(struct loader *ld, const struct jsonc *text, bool is_class);
 
+/* The events and conditions of an object: `on` and `when`. */
+void loader_read_match(struct loader *ld, const struct jsonc *object, struct rule_step *ret);
+/* Names of fields, up to @max. */
+void loader_read_fields(struct loader *ld, const struct jsonc *value, const char *name, uint16_t *fields,
+			unsigned *n, unsigned max);
+
+/* rules_memory.c: the member that gives a rule a memory, if it has one. */
+void loader_read_memory(struct loader *ld, const struct jsonc *object, const char *name,
+			struct rule *rule);
+
 /* rules_tests.c */
+void loader_read_timeline(struct loader *ld, const struct jsonc *object, struct rule *rule,
+			  size_t *size);
 void loader_read_test(struct loader *ld, const struct jsonc *object, struct rule *rule,
 		      size_t *size);
 

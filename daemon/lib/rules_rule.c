@@ -102,7 +102,7 @@ conditions_join(struct loader *ld, struct conditions *conditions)
 struct reading {
 	struct rule *rule;
 	struct conditions all;
-	size_t other_events, over, attack, tests, conditions, exceptions, origins;
+	size_t other_events, over, attack, tests, timelines, conditions, exceptions, origins, units;
 	const struct jsonc *own;
 	const char *own_file;
 	struct override *overrides[RULES_OVERRIDES_OF_ONE];
@@ -283,6 +283,14 @@ read_exception_facts(struct loader *ld, const struct jsonc *object, const char *
 }
 
 /* One exception becomes AND NOT in the rule's conditions, while it is in force. */
+static const char *
+first_text(const struct jsonc *value)
+{
+	if (value != NULL && value->type == JSONC_ARRAY)
+		value = value->child;
+	return value != NULL && value->type == JSONC_STRING ? value->text : "";
+}
+
 static void
 read_exception(struct loader *ld, const struct jsonc *object, struct reading *reading)
 {
@@ -307,6 +315,10 @@ read_exception(struct loader *ld, const struct jsonc *object, struct reading *re
 	exception->file = ld->file;
 	exception->line = object->line;
 	exception->column = object->column;
+	exception->text = loader_copy(ld, first_text(jsonc_get(object, "when")));
+	exception->count = rule_count_new();
+	if (exception->count == NULL)
+		ld->no_memory = true;
 	applies = read_exception_facts(ld, object, rule->id, exception);
 	when = jsonc_get(object, "when");
 	if (when == NULL)
@@ -441,7 +453,10 @@ read_tests(struct loader *ld, const struct jsonc *value, struct reading *reading
 		return;
 	}
 	for (const struct jsonc *m = value->child; m != NULL; m = m->next)
-		loader_read_test(ld, m, reading->rule, &reading->tests);
+		if (m->type == JSONC_OBJECT && jsonc_get(m, "events") != NULL)
+			loader_read_timeline(ld, m, reading->rule, &reading->timelines);
+		else
+			loader_read_test(ld, m, reading->rule, &reading->tests);
 }
 
 static void
@@ -561,10 +576,15 @@ check_template(struct loader *ld, const struct jsonc *message)
 	}
 }
 
+struct fields {
+	uint16_t *fields;
+	unsigned *n, max;
+};
+
 static void
-read_limit_field(struct loader *ld, const struct jsonc *text, void *data)
+read_field(struct loader *ld, const struct jsonc *text, void *data)
 {
-	struct rule_limit *limit = data;
+	struct fields *fields = data;
 	unsigned field = pyaudit_field_by_name(text->text, text->len);
 	struct suggest suggest;
 	char hint[128];
@@ -575,11 +595,20 @@ read_limit_field(struct loader *ld, const struct jsonc *text, void *data)
 			suggest_try(&suggest, pyaudit_fields[f].name);
 		mistake(ld, text, "unknown field '%.64s'%s", text->text,
 			suggest_text(&suggest, hint));
-	} else if (limit->n_per == RULES_LIMIT_FIELDS_MAX) {
-		mistake(ld, text, "more than %d fields", RULES_LIMIT_FIELDS_MAX);
+	} else if (*fields->n == fields->max) {
+		mistake(ld, text, "more than %u fields", fields->max);
 	} else {
-		limit->per[limit->n_per++] = (uint16_t)field;
+		fields->fields[(*fields->n)++] = (uint16_t)field;
 	}
+}
+
+void
+loader_read_fields(struct loader *ld, const struct jsonc *value, const char *name, uint16_t *fields,
+		   unsigned *n, unsigned max)
+{
+	struct fields to = {.fields = fields, .n = n, .max = max};
+
+	loader_each_text(ld, value, name, read_field, &to);
 }
 
 static void
@@ -596,7 +625,8 @@ read_limit(struct loader *ld, const struct jsonc *holder_of_it, struct rule *rul
 		mistake(ld, object, "'limit' is for rules that alert, block or kill");
 	per = jsonc_get(object, "per");
 	if (per != NULL)
-		loader_each_text(ld, per, "per", read_limit_field, &rule->limit);
+		loader_read_fields(ld, per, "per", rule->limit.per, &rule->limit.n_per,
+				   RULES_LIMIT_FIELDS_MAX);
 	burst = loader_need(ld, object, "burst", JSONC_NUMBER);
 	if (burst != NULL && (!burst->is_int || burst->integer < 1 || burst->integer > 1000000))
 		mistake(ld, burst, "'burst' is a whole number from 1 to 1000000");
@@ -639,9 +669,43 @@ read_text(struct loader *ld, const struct jsonc *object, const char *name, size_
 	return loader_copy(ld, text->text);
 }
 
+void
+loader_read_match(struct loader *ld, const struct jsonc *object, struct rule_step *ret)
+{
+	CLEANUP(conditions_fini) struct conditions conditions = {0};
+	struct rule events = {.id = NULL};
+	struct reading reading = {.rule = &events};
+	const struct jsonc *value = jsonc_get(object, "on");
+
+	if (value == NULL)
+		mistake(ld, object, "'on' is missing");
+	else
+		loader_each_text(ld, value, "on", read_on, &reading);
+	memcpy(ret->events, events.events, sizeof(ret->events));
+	ret->other_events = events.other_events;
+	ret->n_other_events = events.n_other_events;
+	value = jsonc_get(object, "when");
+	if (value != NULL)
+		loader_each_text(ld, value, "when", read_exception_condition, &conditions);
+	ret->when = conditions_join(ld, &conditions);
+}
+
+static void
+read_unit(struct loader *ld, const struct jsonc *text, void *data)
+{
+	struct reading *reading = data;
+
+	if (text->len == 0 || strlen(text->text) != text->len)
+		mistake(ld, text, "expected the name of a unit, or a pattern such as shop-*.service");
+	else
+		loader_add_text(ld, &reading->rule->observe_in, &reading->rule->n_observe_in,
+				&reading->units, text->text);
+}
+
 static const char *const rule_keys[] = {"id",	    "title",  "on",	 "when",    "action",
 					"over",	    "severity", "attack", "message", "exceptions",
-					"limit",    "mode",   "tests",	 NULL};
+					"limit",    "mode",   "tests",	 "observe_in", "threshold",
+					"sequence", "first_seen", "absence", NULL};
 
 void
 loader_note_override(struct loader *ld, const struct jsonc *object)
@@ -730,20 +794,42 @@ find_overrides(struct loader *ld, struct reading *reading)
 	ld->file = reading->own_file;
 }
 
+/* The member that gives the rule a memory, and the object that has it. */
+static const char *
+memory_holder(struct loader *ld, const struct reading *reading, const struct jsonc **ret_object)
+{
+	static const char *const names[] = {"threshold", "sequence", "first_seen", "absence"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const struct jsonc *object = holder(ld, reading, names[i]);
+
+		*ret_object = object;
+		if (jsonc_get(object, names[i]) != NULL)
+			return names[i];
+	}
+	return NULL;
+}
+
 /* The parts that one member has, each from where it counts. */
 static void
 read_parts(struct loader *ld, struct reading *reading)
 {
 	struct rule *rule = reading->rule;
 	const struct jsonc *object, *value;
+	const char *memory;
 
 	rule->title = read_text(ld, holder(ld, reading, "title"), "title", TITLE_MAX, true);
+	memory = memory_holder(ld, reading, &object);
 	object = holder(ld, reading, "on");
 	value = jsonc_get(object, "on");
-	if (value == NULL)
+	if (memory != NULL && strcmp(memory, "sequence") == 0) {
+		if (value != NULL)
+			mistake(ld, value, "a sequence has 'on' in each of its steps, not beside them");
+	} else if (value == NULL) {
 		mistake(ld, object, "'on' is missing");
-	else
+	} else {
 		loader_each_text(ld, value, "on", read_on, reading);
+	}
 	read_conditions(ld, reading);
 	object = holder(ld, reading, "action");
 	read_action(ld, object, rule);
@@ -761,6 +847,13 @@ read_parts(struct loader *ld, struct reading *reading)
 		check_template(ld, jsonc_get(object, "message"));
 	rule->observe = loader_read_mode(ld, holder(ld, reading, "mode"), ld->observe);
 	read_limit(ld, holder(ld, reading, "limit"), rule);
+	value = jsonc_get(holder(ld, reading, "observe_in"), "observe_in");
+	if (value != NULL)
+		loader_each_text(ld, value, "observe_in", read_unit, reading);
+	if (memory != NULL) {
+		(void)memory_holder(ld, reading, &object);
+		loader_read_memory(ld, object, memory, rule);
+	}
 	each_part(ld, reading, "tests", read_tests);
 	ld->file = reading->own_file;
 }

@@ -214,7 +214,7 @@ read_test_event(struct loader *ld, const struct jsonc *object, const struct rule
 	for (size_t i = 0; event == PYAUDIT_EV_OTHER && i < rule->n_other_events; i++)
 		asked = asked || strcmp(rule->other_events[i], test->event) == 0;
 	/* Without conditions the events are all there is to test. */
-	if (!asked && !rule->disabled && rule->when != NULL && rule->when->op != EXPR_TRUE) {
+	if (!asked && !rule->disabled && rule->memory.kind == RULE_NO_MEMORY && rule->when != NULL && rule->when->op != EXPR_TRUE) {
 		diag_add(ld->diag, DIAG_WARNING, ld->file, name->line, name->column,
 			 "the rule does not look at %s: this test cannot fail", test->event);
 		diag_code(ld->diag, "test-cannot-fail");
@@ -222,31 +222,20 @@ read_test_event(struct loader *ld, const struct jsonc *object, const struct rule
 	return event;
 }
 
-void
-loader_read_test(struct loader *ld, const struct jsonc *object, struct rule *rule, size_t *size)
+/* An event on paper, what is expected of it aside. */
+static void
+read_paper_event(struct loader *ld, const struct jsonc *object, const struct rule *rule,
+		 struct rule_test *test)
 {
-	static const char *const keys[] = {"event", "args",  "proc",   "caller",
-					   "stack", "layer", "expect", NULL};
 	static const char *const layers[] = {"audit", "libc", "daemon"};
 	const struct jsonc *value;
-	struct rule_test *test;
 	unsigned event;
 	size_t i;
 
-	if (object->type != JSONC_OBJECT) {
-		mistake(ld, object, "a test is an object, this is %s",
-			jsonc_type_name(object->type));
-		return;
-	}
-	test = loader_grow(ld, &rule->tests, &rule->n_tests, size, sizeof(*test));
-	if (test == NULL)
-		return;
 	test->file = ld->file;
 	test->line = object->line;
 	test->column = object->column;
-	loader_check_keys(ld, object, keys);
 	event = read_test_event(ld, object, rule, test);
-	test->expect = read_expect(ld, object, rule);
 
 	value = loader_get(ld, object, "args", JSONC_ARRAY);
 	if (value != NULL) {
@@ -281,4 +270,95 @@ loader_read_test(struct loader *ld, const struct jsonc *object, struct rule *rul
 	if (value != NULL && i == 3)
 		mistake(ld, value, "the layer is audit, libc or daemon");
 	test->layer = loader_copy(ld, value != NULL ? value->text : "audit");
+}
+
+void
+loader_read_test(struct loader *ld, const struct jsonc *object, struct rule *rule, size_t *size)
+{
+	static const char *const keys[] = {"event", "args",  "proc",   "caller",
+					   "stack", "layer", "expect", NULL};
+	struct rule_test *test;
+
+	if (object->type != JSONC_OBJECT) {
+		mistake(ld, object, "a test is an object, this is %s",
+			jsonc_type_name(object->type));
+		return;
+	}
+	if (rule->memory.kind != RULE_NO_MEMORY) {
+		mistake(ld, object,
+			"a rule with memory is tested by {\"events\": [...], \"expect\": ...}");
+		return;
+	}
+	test = loader_grow(ld, &rule->tests, &rule->n_tests, size, sizeof(*test));
+	if (test == NULL)
+		return;
+	loader_check_keys(ld, object, keys);
+	read_paper_event(ld, object, rule, test);
+	test->expect = read_expect(ld, object, rule);
+}
+
+static void
+read_timed_event(struct loader *ld, const struct jsonc *object, struct rule *rule,
+		 struct rule_timeline *timeline)
+{
+	static const char *const keys[] = {"event", "args",  "proc",  "caller", "stack",
+					   "layer", "after", "times", NULL};
+	struct rule_test *test = &timeline->events[timeline->n_events];
+	const struct jsonc *after, *times;
+	uint64_t n = 1;
+
+	if (object->type != JSONC_OBJECT) {
+		mistake(ld, object, "an event is an object, this is %s",
+			jsonc_type_name(object->type));
+		return;
+	}
+	timeline->n_events++;
+	loader_check_keys(ld, object, keys);
+	read_paper_event(ld, object, rule, test);
+	after = loader_get(ld, object, "after", JSONC_STRING);
+	if (after != NULL)
+		(void)loader_duration(ld, after, &test->after_ms);
+	times = loader_get(ld, object, "times", JSONC_NUMBER);
+	if (times != NULL && (!times->is_int || times->integer < 1 || times->integer > 100000))
+		mistake(ld, times, "'times' is a whole number from 1 to 100000");
+	else if (times != NULL)
+		n = (uint64_t)times->integer;
+	test->times = (uint32_t)n;
+}
+
+void
+loader_read_timeline(struct loader *ld, const struct jsonc *object, struct rule *rule, size_t *size)
+{
+	static const char *const keys[] = {"events", "wait", "expect", "times", NULL};
+	const struct jsonc *events = loader_get(ld, object, "events", JSONC_ARRAY);
+	const struct jsonc *wait, *times;
+	struct rule_timeline *timeline;
+
+	loader_check_keys(ld, object, keys);
+	if (rule->memory.kind == RULE_NO_MEMORY) {
+		mistake(ld, object, "a rule without memory is tested by one event at a time");
+		return;
+	}
+	timeline = loader_grow(ld, &rule->timelines, &rule->n_timelines, size, sizeof(*timeline));
+	if (timeline == NULL || events == NULL)
+		return;
+	timeline->file = ld->file;
+	timeline->line = object->line;
+	timeline->column = object->column;
+	timeline->events = calloc(events->n_children + 1, sizeof(*timeline->events));
+	if (timeline->events == NULL) {
+		ld->no_memory = true;
+		return;
+	}
+	for (const struct jsonc *m = events->child; m != NULL; m = m->next)
+		read_timed_event(ld, m, rule, timeline);
+	wait = loader_get(ld, object, "wait", JSONC_STRING);
+	if (wait != NULL)
+		(void)loader_duration(ld, wait, &timeline->wait_ms);
+	timeline->times = read_expect(ld, object, rule) != PYAUDIT_ACTION_NONE;
+	times = loader_get(ld, object, "times", JSONC_NUMBER);
+	if (times != NULL && (!times->is_int || times->integer < 1 || timeline->times == 0))
+		mistake(ld, times, "'times' says how often it acts: 1 or more, and not beside 'none'");
+	else if (times != NULL)
+		timeline->times = (uint32_t)times->integer;
 }

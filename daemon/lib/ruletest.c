@@ -13,6 +13,7 @@
 #include "cleanup.h"
 #include "compile.h"
 #include "stage.h"
+#include "timeline.h"
 
 static enum pyaudit_action
 run_test(struct stage *stage, const struct image *image, const struct rule_test *test)
@@ -32,6 +33,34 @@ effect_name(const struct rule *rule, enum pyaudit_action action)
 }
 
 static int
+test_timelines(struct ruletest *tests, struct ruletest_rule *result, struct stage *stage,
+	       const struct image *image, const struct rule_set *alone, struct diag *diag)
+{
+	const struct rule *rule = &alone->rules[0];
+
+	for (size_t i = 0; i < rule->n_timelines; i++) {
+		const struct rule_timeline *timeline = &rule->timelines[i];
+		uint32_t times;
+		int r = timeline_run(&times, stage, image->bytes, alone, timeline);
+
+		if (r < 0)
+			return r;
+		tests->n_tests++;
+		if (times != timeline->times) {
+			result->n_failed++;
+			diag_add(diag, DIAG_ERROR, timeline->file, timeline->line, timeline->column,
+				 "rule '%s': expected to act %u times, acted %u times", rule->id,
+				 timeline->times, times);
+		} else if (times > 0) {
+			result->n_hits++;
+		} else {
+			result->n_lookalikes++;
+		}
+	}
+	return 0;
+}
+
+static int
 test_rule(struct ruletest *tests, struct ruletest_rule *result, struct stage *stage,
 	  const struct rule *rule, struct diag *diag)
 {
@@ -42,6 +71,8 @@ test_rule(struct ruletest *tests, struct ruletest_rule *result, struct stage *st
 	int r;
 
 	copy.observe = false;
+	copy.n_observe_in = 0;
+	(void)rules_number(&alone);
 	copy.n_over = 0;
 	if (copy.allow) {
 		copy.allow = false;
@@ -66,7 +97,7 @@ test_rule(struct ruletest *tests, struct ruletest_rule *result, struct stage *st
 			result->n_lookalikes++;
 		}
 	}
-	return 0;
+	return test_timelines(tests, result, stage, &image, &alone, diag);
 }
 
 int
@@ -94,8 +125,8 @@ ruletest_run(struct ruletest *ret, const struct rule_set *set, struct diag *diag
 			outcome = r;
 		tests.n_failed += result->n_failed;
 		tests.n_reached += result->n_hits > 0;
-		tests.n_untested += rule->n_tests == 0;
-		if (rule->n_tests == 0)
+		tests.n_untested += rule->n_tests + rule->n_timelines == 0;
+		if (rule->n_tests + rule->n_timelines == 0)
 			diag_add(diag, DIAG_WARNING, rule->owner_file, rule->line, rule->column,
 				 "rule '%s' has no tests", rule->id);
 		else if (result->n_hits == 0 && result->n_failed == 0 && r == 0)
