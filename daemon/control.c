@@ -205,7 +205,9 @@ add_facts(struct server *server, struct json *json)
 	json_key(json, "rules");
 	json_uint(json, rules->n_rules);
 	json_key(json, "observe");
-	json_bool(json, conf_observes(server->conf));
+	json_bool(json, mode_observes(&server->policy.mode, conf_observes(server->conf)));
+	json_key(json, "modes");
+	mode_json(&server->policy.mode, json);
 	json_key(json, "paused");
 	pause_json(server, json);
 	json_key(json, "agents");
@@ -584,6 +586,28 @@ pause_or_resume(struct client *client, const struct request *request)
 }
 
 static void
+switch_mode(struct client *client, const struct request *request)
+{
+	struct ucred peer = {.pid = 0, .uid = (uid_t)-1};
+	socklen_t len = sizeof(peer);
+	char error[REQUEST_ERROR_MAX];
+	struct diag diag;
+	int r;
+
+	(void)getsockopt(bufferevent_getfd(client->bev), SOL_SOCKET, SO_PEERCRED, &peer, &len);
+	diag_init(&diag);
+	error[0] = 0;
+	r = mode_switch(client->server, request, peer.uid, peer.pid, error, &diag);
+	if (r == RULES_E_INVALID)
+		answer_error(client, "the rules have mistakes now, those in force stay as they are", &diag);
+	else if (r < 0)
+		answer_error(client, error[0] != 0 ? error : strerror(-r), NULL);
+	else
+		answer_status(client);
+	diag_fini(&diag);
+}
+
+static void
 take_request(struct client *client, const char *line, size_t len)
 {
 	char error[REQUEST_ERROR_MAX];
@@ -610,6 +634,9 @@ take_request(struct client *client, const char *line, size_t len)
 	case REQUEST_PAUSE:
 	case REQUEST_RESUME:
 		pause_or_resume(client, &request);
+		break;
+	case REQUEST_MODE:
+		switch_mode(client, &request);
 		break;
 	case REQUEST_STOP:
 		client->stops = true;

@@ -30,6 +30,7 @@ policy_fini(struct policy *policy)
 		rules_free(policy->kept[i].rules);
 	if (policy->memfd >= 0)
 		(void)close(policy->memfd);
+	mode_fini(&policy->mode);
 	policy_init(policy);
 }
 
@@ -219,6 +220,9 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 		return -ENOMEM;
 	r = load_rules(&rules, conf, diag, log);
 	if (r != 0)
+		return r;
+	r = mode_apply(&policy->mode, rules, &options);
+	if (r < 0)
 		return r;
 	options.generation = next_generation(policy->generation, path);
 	r = compile_rules(&image, rules, &options, diag);

@@ -10,6 +10,7 @@
 #include "compile.h"
 #include "conf.h"
 #include "log.h"
+#include "mode.h"
 #include "rules.h"
 #include "verdict.h"
 
@@ -29,6 +30,7 @@ struct policy {
 	uint64_t generation; /* microseconds of its making: grows over restarts; 0: none yet */
 	int memfd;
 	size_t size;
+	struct mode mode;         /* what was switched at run time */
 	policy_forget_fn *forget; /* or NULL */
 	void *data;               /* its */
 };

@@ -402,6 +402,17 @@ log_mistakes(struct server *server, const struct diag *diag)
 	}
 }
 
+void
+server_offer_policy(struct server *server)
+{
+	struct session *session, *next;
+
+	for (session = LIST_FIRST(&server->sessions); session != NULL; session = next) {
+		next = LIST_NEXT(session, link); /* one that says nothing is closed */
+		session_sweep(session, clock_ns(CLOCK_MONOTONIC));
+	}
+}
+
 int
 server_reload(struct server *server, struct diag *diag)
 {
@@ -411,10 +422,7 @@ server_reload(struct server *server, struct diag *diag)
 	users_load(&server->users, "/etc/passwd");
 	r = settings_reload(server, diag);
 	if (r == 0) {
-		struct session *session;
-
-		LIST_FOREACH(session, &server->sessions, link)
-		session_sweep(session, clock_ns(CLOCK_MONOTONIC));
+		server_offer_policy(server);
 		log_notice(server->log, "rules reloaded: generation %llu",
 			   (unsigned long long)server->policy.generation);
 		server_status(server, "daemon.reload", "rules reloaded");

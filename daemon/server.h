@@ -131,6 +131,8 @@ const struct buf *server_line(struct server *server, const struct report *report
 
 bool server_tell_sink_losses(struct server *server, struct sink *sink);
 
+/* Hands the newest policy to those that have not got it. */
+void server_offer_policy(struct server *server);
 /* Reload as by SIGHUP, settings and rules. 0, RULES_E_INVALID (mistakes in @diag), or a negative errno. */
 int server_reload(struct server *server, struct diag *diag);
 

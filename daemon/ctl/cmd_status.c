@@ -217,6 +217,24 @@ print_exceptions(const cJSON *exceptions)
 			     n_unhit, n_expired);
 }
 
+/* What was switched at run time. */
+static void
+print_modes(const cJSON *modes)
+{
+	const cJSON *item;
+
+	if (get_string(modes, "host")[0] != '\0')
+		(void)printf("mode       the host was switched to %s\n", get_string(modes, "host"));
+	cJSON_ArrayForEach(item, get(modes, "rules")) {
+		(void)printf("mode       rule ");
+		text_print_cell(stdout, item->string, 0);
+		(void)printf(": %s\n", get_string(get(modes, "rules"), item->string));
+	}
+	cJSON_ArrayForEach(item, get(modes, "units"))
+		if (cJSON_IsString(item))
+			text_print(stdout, "mode       observes in unit ", item->valuestring);
+}
+
 static void
 print_daemon(const cJSON *status)
 {
@@ -246,6 +264,7 @@ print_daemon(const cJSON *status)
 		     denials > 0 ? palette->red : "", denials, denials > 0 ? palette->reset : "",
 		     lost > 0 ? palette->magenta : "", lost, lost > 0 ? palette->reset : "");
 	print_losses(get(status, "losses"));
+	print_modes(get(status, "modes"));
 	print_exceptions(get(status, "exceptions"));
 	(void)printf("clients    %.0f\n", get_number(status, "clients"));
 }

@@ -40,6 +40,7 @@ ctl_main_fn cmd_report;
 ctl_main_fn cmd_top;
 ctl_main_fn cmd_config;
 ctl_main_fn cmd_ps;
+ctl_main_fn cmd_mode;
 ctl_main_fn cmd_pause;
 ctl_main_fn cmd_resume;
 ctl_main_fn cmd_enable;

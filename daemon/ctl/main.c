@@ -26,6 +26,7 @@ static const struct ctl_command commands[] = {
 	{"report", "count what was denied and alerted, from the journal or a file", cmd_report},
 	{"config", "show the settings in force and where each came from", cmd_config},
 	{"ps", "show every Python process of the host, watched or not, and why not", cmd_ps},
+	{"mode", "let the host, a unit or a rule observe, or enforce again", cmd_mode},
 	{"pause", "let everything pass, unrecorded, in every watched process", cmd_pause},
 	{"resume", "end a pause", cmd_resume},
 	{"enable", "put the agent into systemd units, or into every program of the host", cmd_enable},

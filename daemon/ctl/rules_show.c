@@ -26,6 +26,18 @@ const char rules_show_help[] =
 
 #define NAMES_SHOWN 12 /* of events; then "and N more" */
 
+/* The rule with the events of its steps: a sequence has none of its own. */
+static struct rule
+with_steps(const struct rule *rule)
+{
+	struct rule whole = *rule;
+
+	for (unsigned i = 0; i < rule->memory.n_steps; i++)
+		for (size_t at = 0; at < sizeof(whole.events); at++)
+			whole.events[at] |= rule->memory.steps[i].events[at];
+	return whole;
+}
+
 /* Classes all of whose events the rule looks at. */
 static uint16_t
 whole_classes(const struct rule *rule)
@@ -43,8 +55,9 @@ whole_classes(const struct rule *rule)
 }
 
 void
-rules_add_events(struct json *json, const struct rule *rule)
+rules_add_events(struct json *json, const struct rule *own)
 {
+	const struct rule whole = with_steps(own), *rule = &whole;
 	uint16_t classes = whole_classes(rule);
 	struct buf name;
 
@@ -236,8 +249,9 @@ print_joined(const char *name, char *const *texts, size_t n)
 }
 
 static void
-print_events(const struct rule *rule)
+print_events(const struct rule *own)
 {
+	const struct rule whole = with_steps(own), *rule = &whole;
 	uint16_t classes = whole_classes(rule);
 	struct buf line;
 	size_t n = 0;

@@ -199,15 +199,19 @@ explain_rule(const struct asked *asked, const struct rule *rule, struct explain_
 
 /* Says which rules count, and who took the others out. */
 static void
-attribute(struct explain *explain)
+attribute(struct explain *explain, const struct rule_set *set)
 {
 	for (size_t i = 0; i < explain->n_rules; i++) {
 		struct explain_rule *one = &explain->rules[i];
 		bool counts = false;
+		enum rule_part part;
+		unsigned index;
 
 		for (unsigned h = 0; h < explain->verdict.n_hits; h++)
-			counts = counts || explain->verdict.hits[h] == one->number;
-		one->decides = counts && explain->verdict.hits[0] == one->number;
+			counts = counts ||
+				 rules_at(set, explain->verdict.hits[h], &part, &index) == one->rule;
+		one->decides = counts && rules_at(set, explain->verdict.hits[0], &part, &index) ==
+						 one->rule;
 		if (!one->holds || counts)
 			continue;
 		for (size_t j = 0; j < explain->n_rules && one->allowed_by == NULL; j++) {
@@ -244,7 +248,7 @@ explain_event(struct explain *ret, const struct rule_set *set, bool observe, con
 	}
 	if (r != 0)
 		return r;
-	attribute(&explain);
+	attribute(&explain, set);
 	*ret = explain;
 	explain = (struct explain){0};
 	return 0;

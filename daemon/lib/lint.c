@@ -348,8 +348,8 @@ check_condition(struct lint *lint, const struct expr *expr, const char *file, co
 	enum sure sure = judge(lint, expr);
 	const struct expr *missing, *a, *b;
 
-	if (sure == MAYBE)
-		return;
+	if (sure == MAYBE || lint->rule->memory.kind == RULE_SEQUENCE)
+		return; /* the events are those of its steps */
 	missing = find_missing(lint, expr);
 	if (sure == NEVER && missing != NULL)
 		warn(lint, "never-true", missing, file,

@@ -17,6 +17,7 @@ static const struct {
 	{"capture", REQUEST_CAPTURE, true},
 	{"config", REQUEST_CONFIG, false},
 	{"pause", REQUEST_PAUSE, false}, {"resume", REQUEST_RESUME, false},
+	{"mode", REQUEST_MODE, false},
 	{"reload", REQUEST_RELOAD, false}, {"drain", REQUEST_DRAIN, false},
 	{"stop", REQUEST_STOP, false},
 };
@@ -72,11 +73,57 @@ take_span(struct request *request, const cJSON *item, char *error)
 	return -EINVAL;
 }
 
+/* A text once, copied. */
+static int
+take_text(char **target, const cJSON *item, char *error)
+{
+	if (!cJSON_IsString(item) || item->valuestring[0] == 0) {
+		(void)snprintf(error, REQUEST_ERROR_MAX, "'%s' must be text", item->string);
+		return -EINVAL;
+	}
+	if (*target != NULL) {
+		(void)snprintf(error, REQUEST_ERROR_MAX, "'%s' is given twice", item->string);
+		return -EINVAL;
+	}
+	*target = strdup(item->valuestring);
+	return *target != NULL ? 0 : -ENOMEM;
+}
+
+/* Of a request `mode`. 1: it is none of its members. */
+static int
+take_mode(struct request *request, const cJSON *item, char *error)
+{
+	if (strcmp(item->string, "rule") == 0)
+		return take_text(&request->rule, item, error);
+	if (strcmp(item->string, "unit") == 0)
+		return take_text(&request->unit, item, error);
+	if (strcmp(item->string, "host") == 0 && cJSON_IsTrue(item)) {
+		request->host = true;
+		return 0;
+	}
+	if (strcmp(item->string, "mode") != 0)
+		return 1;
+	if (!cJSON_IsString(item) || (strcmp(item->valuestring, "observe") != 0 &&
+				      strcmp(item->valuestring, "enforce") != 0)) {
+		(void)snprintf(error, REQUEST_ERROR_MAX, "'mode' must be observe or enforce");
+		return -EINVAL;
+	}
+	request->has_mode = true;
+	request->observe = item->valuestring[0] == 'o';
+	return 0;
+}
+
 static int
 take_member(struct request *request, const cJSON *item, bool filters, char *error)
 {
 	if (strcmp(item->string, "request") == 0)
 		return 0;
+	if (request->kind == REQUEST_MODE) {
+		int r = take_mode(request, item, error);
+
+		if (r <= 0)
+			return r;
+	}
 	if (request->kind == REQUEST_PAUSE && strcmp(item->string, "for_s") == 0)
 		return take_span(request, item, error);
 	if (!filters ||
@@ -130,6 +177,12 @@ take_request(struct request *ret, const cJSON *root, char *error)
 			if (r < 0)
 				return r;
 		}
+		if (ret->kind == REQUEST_MODE &&
+		    (!ret->has_mode || (ret->rule != NULL) + (ret->unit != NULL) + ret->host != 1)) {
+			(void)snprintf(error, REQUEST_ERROR_MAX,
+				       "a mode needs 'mode' and one of 'rule', 'unit' and 'host'");
+			return -EINVAL;
+		}
 		return 0;
 	}
 	(void)snprintf(error, REQUEST_ERROR_MAX, "unknown request '%.64s'", name->valuestring);
@@ -166,5 +219,7 @@ void
 request_fini(struct request *request)
 {
 	free(request->filter);
+	free(request->rule);
+	free(request->unit);
 	*request = (struct request){0};
 }

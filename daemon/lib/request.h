@@ -21,6 +21,7 @@ enum request_kind {
 	REQUEST_CONFIG,
 	REQUEST_PAUSE,
 	REQUEST_RESUME,
+	REQUEST_MODE,
 	REQUEST_DRAIN,
 	REQUEST_STOP,
 };
@@ -29,6 +30,9 @@ struct request {
 	enum request_kind kind;
 	char *filter;      /* or NULL */
 	unsigned for_s;    /* of pause; 0: until it is resumed */
+	bool observe;      /* of mode; else enforce */
+	char *rule, *unit; /* of mode: one of them, or NULL for the host */
+	bool host, has_mode;
 	bool has_since;
 	uint64_t since_ns; /* CLOCK_REALTIME */
 };

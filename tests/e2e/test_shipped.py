@@ -114,6 +114,17 @@ ACTS = {
     "native-connection": """
         address = b'\\2\\0\\0\\x09\\x7f\\0\\0\\1' + bytes(8)
         ctypes.CDLL(None).connect(-1, address, 16)""",
+    "program-dropped": """
+        with open(T + '/dropped', 'w') as file:
+            file.write('#!/bin/sh\\n')
+        os.chmod(T + '/dropped', 0o755)
+        subprocess.run([T + '/dropped'])""",
+    "files-renamed-as-encrypted": """
+        open(T + '/x', 'w').close()
+        for i in range(30):
+            os.rename(T + '/x', T + '/x.locked')
+            os.rename(T + '/x.locked', T + '/x')""",
+    "first-address-of-script": None,  # its first day is for learning; test_memory.py
     "hook-removed": None,  # test_tamper.py
     "hook-refused": None,  # test_ways_in.py
     "unwatched": None,  # test_ps.py
