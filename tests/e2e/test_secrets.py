@@ -35,7 +35,8 @@ print("named", flush=True)
 sys.stdin.readline()
 """
 
-ALL = ["@exec", "@file", "@network", "@code", "@startup", "os.putenv"]
+# Not all of @code: 3.8 raises an event for each code object it loads, more than a client that waits is kept.
+ALL = ["@exec", "@file", "@network", "compile", "@startup", "os.putenv"]
 
 
 def load_forms():
