@@ -114,9 +114,9 @@ pyaudit_value_is_text(const struct pyaudit_value *v)
 
 /* fields.c */
 
-/* One joined command line, argv of a shell, and the three lists of a stack: whatever rules ask of an
+/* One joined command line, argv of a shell, the three lists of a stack, kinds of credentials: whatever rules ask of an
  * event, it fits. */
-#define PYAUDIT_SCRATCH_SIZE 8192
+#define PYAUDIT_SCRATCH_SIZE 8960
 
 /*
  * Puts into *ret the value of an EVENT or ORIGIN field: STR/BYTES for text fields, INT, BOOL, or

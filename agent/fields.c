@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "event.h"
+#include "secrets.h"
 
 static const char *const shells[] = {"sh",  "bash", "dash", "ash",  "zsh", "ksh",
 				     "mksh", "csh",  "tcsh", "fish", "rbash"};
@@ -460,6 +461,42 @@ stack_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value *r
 	return ret->n_items > 0;
 }
 
+/* Each kind once. Where credentials were replaced already, what stands for them says it. */
+static bool
+secret_kinds(struct pyaudit_event *event, struct pyaudit_value *ret)
+{
+	struct pyaudit_secrets secrets = pyaudit_secrets_of(event);
+	struct pyaudit_value *items;
+	uint32_t kinds = 0;
+
+	for (unsigned i = 0; i < event->n_args; i++) {
+		const struct pyaudit_value *v = argument(event, i);
+
+		if (pyaudit_value_is_text(v))
+			kinds |= pyaudit_secret_kinds(&secrets, v);
+		if (v->type != PYAUDIT_TAG_LIST)
+			continue;
+		secrets.word = true;
+		for (unsigned j = 0; j < v->n_items; j++)
+			if (pyaudit_value_is_text(&v->items[j]))
+				kinds |= pyaudit_secret_kinds(&secrets, &v->items[j]);
+		secrets = (struct pyaudit_secrets){.code = secrets.code};
+	}
+	items = kinds != 0 ? scratch_take(event, (uint32_t)__builtin_popcount(kinds) *
+							  (uint32_t)sizeof(*items))
+			   : NULL;
+	if (items == NULL)
+		return false;
+	*ret = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST, .items = items};
+	for (; kinds != 0; kinds &= kinds - 1) {
+		const char *name = pyaudit_secret_kind((unsigned)__builtin_ctz(kinds));
+
+		items[ret->n_items++] = pyaudit_value_text(name, strlen(name));
+	}
+	ret->full_len = ret->n_items;
+	return true;
+}
+
 bool
 pyaudit_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value *ret)
 {
@@ -496,6 +533,8 @@ pyaudit_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value 
 		if (v->type == PYAUDIT_TAG_INT)
 			*ret = *v;
 		return v->type == PYAUDIT_TAG_INT;
+	case PYAUDIT_F_SECRET_KIND:
+		return secret_kinds(event, ret);
 	case PYAUDIT_F_NET_HOST:
 		return net_host(event, ret);
 	case PYAUDIT_F_NET_IP:

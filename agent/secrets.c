@@ -4,6 +4,7 @@
  * of what words are made of; a key is looked for over at most KEY_MAX bytes; a value, once found, is
  * passed over whole.
  */
+#include <assert.h>
 #include <string.h>
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -813,6 +814,41 @@ pyaudit_secret_likely(struct pyaudit_secrets *ctx, const struct pyaudit_value *t
 			return true;
 	}
 	return false;
+}
+
+static uint32_t
+replaced_kinds(const struct pyaudit_value *text)
+{
+	static const char mark[] = "<redacted:";
+	const char *at = text->s, *end = text->s + text->len;
+	uint32_t kinds = 0;
+
+	for (; (at = memmem(at, (size_t)(end - at), mark, sizeof(mark) - 1)) != NULL;) {
+		at += sizeof(mark) - 1;
+		for (unsigned kind = 1; kind < N_KINDS; kind++) {
+			size_t n = strlen(kind_names[kind]);
+
+			if ((size_t)(end - at) > n && at[n] == '>' && memcmp(at, kind_names[kind], n) == 0)
+				kinds |= UINT32_C(1) << kind;
+		}
+	}
+	return kinds;
+}
+
+uint32_t
+pyaudit_secret_kinds(struct pyaudit_secrets *ctx, const struct pyaudit_value *text)
+{
+	uint32_t kinds = text->len > 0 ? replaced_kinds(text) : 0, at = 0;
+	struct pyaudit_secret secret;
+
+	static_assert(N_KINDS <= 32, "kinds are bits");
+	if (!pyaudit_secret_likely(ctx, text))
+		return kinds;
+	while (pyaudit_secret_next(ctx, text, at, &secret)) {
+		kinds |= UINT32_C(1) << secret.kind;
+		at = secret.to;
+	}
+	return kinds;
 }
 
 size_t

@@ -47,6 +47,9 @@ bool pyaudit_secret_next(struct pyaudit_secrets *ctx, const struct pyaudit_value
 /* Its name, such as "github-token": [a-z-], at most PYAUDIT_SECRET_KIND_MAX. */
 const char *pyaudit_secret_kind(unsigned kind);
 
+/* Bits of the kinds in @text: of credentials, and of what stands for some that were replaced. */
+uint32_t pyaudit_secret_kinds(struct pyaudit_secrets *ctx, const struct pyaudit_value *text);
+
 /* Writes @text into @out with its secrets replaced, at most @size bytes: returns how many it takes
  * whole, which may be more than @size, as snprintf does. */
 size_t pyaudit_redact(struct pyaudit_secrets *ctx, const struct pyaudit_value *text, char *out,

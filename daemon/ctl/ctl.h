@@ -50,6 +50,7 @@ ctl_main_fn cmd_deactivate;
 ctl_main_fn cmd_capture;
 ctl_main_fn cmd_replay;
 ctl_main_fn cmd_learn;
+ctl_main_fn cmd_events;
 
 /* "pyauditctl COMMAND: text", and where to find help, on stderr. Returns CTL_USAGE. */
 __attribute__((format(printf, 2, 3))) int ctl_usage_error(const char *command, const char *format,

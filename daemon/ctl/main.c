@@ -36,6 +36,7 @@ static const struct ctl_command commands[] = {
 	{"capture", "write what the daemon sees into a file, to be judged again", cmd_capture},
 	{"replay", "judge a capture by other rules, or by the same again", cmd_replay},
 	{"learn", "make a draft of rules from what programs did", cmd_learn},
+	{"events", "show the audit events that are known, and what they say", cmd_events},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -62,7 +62,7 @@ _pyauditctl()
 	COMPREPLY=()
 
 	if ((COMP_CWORD == 1)); then
-		words="run tail status reload rules capture replay learn top report config ps mode pause resume enable disable activate deactivate help --help --version"
+		words="run tail status reload rules capture replay learn events top report config ps mode pause resume enable disable activate deactivate help --help --version"
 	elif [[ ${COMP_WORDS[1]} == run ]]; then
 		_pyauditctl_run
 		return
@@ -93,10 +93,11 @@ _pyauditctl()
 				words="--json --config --dir --help"
 			fi
 			;;
+		events) words="--json --help @exec @file @network @import @native @code @unpickle @startup @tamper @process" ;;
 		ps) words="--json --all --dir --help" ;;
 		mode) words="observe enforce --rule --unit --host --dir --help" ;;
 		pause) words="--for --dir --help" ;;
-		help) words="run tail status reload rules capture replay learn top report config ps mode pause resume enable disable activate deactivate" ;;
+		help) words="run tail status reload rules capture replay learn events top report config ps mode pause resume enable disable activate deactivate" ;;
 		enable | disable)
 			case $prev in
 			--mode) words="observe enforce" ;;

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 
-from conftest import CTL, ROOT, clean_env, hear, of_kind, rule, say, wait_for
+from conftest import CTL, ROOT, clean_env, hear, of_kind, rule, rules_of, say, wait_for
 
 PROGRAM = r"""
 import json, os, shlex, socket, subprocess, sys, urllib.request
@@ -76,7 +76,8 @@ def test_no_secret_is_told(daemon, python, tmp_path):
     word = FORMS.some(14)
     texts = [text.format(secret) for text, secret, _ in FORMS.FORMS.values()]
     d = daemon(rule("all", ALL, action="record"),
-               rule("known", "os.putenv", "env.value startswith 'hunter2-'", action="alert"))
+               rule("known", "os.putenv", "env.value startswith 'hunter2-'", action="alert"),
+               rule("key", "@exec", "secret.kind = 'aws-key'", action="alert"))
     capture = tmp_path / "all.capture"
     capturing = subprocess.Popen([str(CTL), "capture", str(capture)], env=clean_env(PYAUDIT_DIR=d.dir),
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -114,6 +115,7 @@ def test_no_secret_is_told(daemon, python, tmp_path):
         assert "<redacted:%s>" % kind in seen, name
     alert, = of_kind(events, "alert", rule=["known"]) or of_kind(events, "alert", rule="known")
     assert alert["args"] == ["DB_PASSWORD", "<redacted:password>"], alert
+    assert [e for e in events if e["kind"] == "alert" and rules_of(e) == ["key"]], "presence is a fact for rules"
     assert any("plain" in json.dumps(e) for e in events if e.get("event") == "os.putenv")
     assert "--password" in json.dumps([e.get("argv") for e in events])
 

@@ -257,6 +257,42 @@ a_variable_is_known_by_its_name(void **state)
 	assert_memory_equal(d.event.args[1].s, "<redacted:password>", d.event.args[1].len);
 }
 
+/* The kinds of an event's arguments, joined by blanks. */
+static void
+assert_kinds(uint16_t id, const struct pyaudit_value *args, uint8_t n_args, const char *wanted)
+{
+	static _Alignas(8) char scratch[PYAUDIT_SCRATCH_SIZE];
+	struct pyaudit_event event = {.id = id, .n_args = n_args, .args = args, .scratch = scratch,
+				      .scratch_size = sizeof(scratch)};
+	struct pyaudit_value kinds = {0};
+	char said[256] = "";
+
+	if (pyaudit_field(&event, PYAUDIT_F_SECRET_KIND, &kinds))
+		for (unsigned i = 0; i < kinds.n_items; i++)
+			(void)snprintf(said + strlen(said), sizeof(said) - strlen(said), "%s%.*s",
+				       i > 0 ? " " : "", (int)kinds.items[i].len, kinds.items[i].s);
+	assert_string_equal(said, wanted);
+}
+
+static void
+rules_ask_for_kinds(void **state)
+{
+	struct pyaudit_value words[4] = {text_of("mysql"), text_of("-phunter2"), text_of("ghp_" A40),
+					 text_of("--password=x")};
+	struct pyaudit_value args[2] = {
+		text_of("/usr/bin/mysql"),
+		{.type = PYAUDIT_TAG_LIST, .n_items = 4, .full_len = 4, .items = words}};
+	struct pyaudit_value told = text_of("tool --token <redacted:jwt> <redacted:nothing>");
+	struct pyaudit_value plain = text_of("ls -l /tmp");
+	struct pyaudit_value variable[2] = {text_of("API_TOKEN"), text_of("x1")};
+
+	(void)state;
+	assert_kinds(PYAUDIT_EV_SUBPROCESS_POPEN, args, 2, "password github-token");
+	assert_kinds(PYAUDIT_EV_OS_SYSTEM, &told, 1, "jwt");
+	assert_kinds(PYAUDIT_EV_OS_SYSTEM, &plain, 1, "");
+	assert_kinds(PYAUDIT_EV_OS_PUTENV, variable, 2, "token");
+}
+
 static void
 what_was_cut_off_hides_nothing(void **state)
 {
@@ -343,6 +379,7 @@ main(void)
 		cmocka_unit_test(look_alikes_are_left_alone),
 		cmocka_unit_test(words_of_a_command_are_known_by_those_before),
 		cmocka_unit_test(a_variable_is_known_by_its_name),
+		cmocka_unit_test(rules_ask_for_kinds),
 		cmocka_unit_test(what_was_cut_off_hides_nothing),
 		cmocka_unit_test(any_text_is_bounded),
 	};
