@@ -202,7 +202,7 @@ class Traffic(threading.Thread):
     def run(self):
         while not self.stopping:
             self.answers.append(self.host.attack(self.first + len(self.answers)))
-            time.sleep(0.2)  # an alert with its stack takes some KiB of the ring's urgent lane
+            time.sleep(0.02)
 
     def __enter__(self):
         self.start()
@@ -231,10 +231,10 @@ class Traffic(threading.Thread):
         def lost():
             return sum(int(e["PYAUDIT_LOST"]) for e in host.journal("MESSAGE_ID=f540f6c6d49c47e19e5e6004b27e0f43"))
         try:
-            wait(lambda: not missing() or lost() >= len(missing()), "alerts")
+            wait(lambda: not missing(), "alerts")
         except Failed:
             check(False, "%s: of %d alerts these are missing, and %d were told as lost: %s" % (when, len(wanted), lost(), missing()))
-        check(True, "%s: of %d alerts %d are in the journal, the others were told as lost" % (when, len(wanted), len(wanted) - len(missing())))
+        check(True, "%s: all of the %d alerts are in the journal" % (when, len(wanted)))
 
 
 def prepare(host):
