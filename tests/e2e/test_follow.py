@@ -33,13 +33,13 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("env", ["{}", "{'A': '1', 'LD_PRELOAD': 'libm.so.6', 'Z': ''}"], ids=["empty", "own"])
-def test_followed_and_left_alone(daemon, python, way, env):
+def test_followed_and_left_alone(daemon, python_few, way, env):
     server = daemon(NO_SYSTEM)
     code = "import os, subprocess, sys\nprogram = %r\nshow = %r\nenv = %s\n%s" % (
-        os.path.realpath(str(python)), SHOW, env, WAYS[way])
-    alone = subprocess.run([str(python), "-I", "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        os.path.realpath(str(python_few)), SHOW, env, WAYS[way])
+    alone = subprocess.run([str(python_few), "-I", "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, env=clean_env())
-    done = server.run([python, "-I", "-c", code])
+    done = server.run([python_few, "-I", "-c", code])
     assert done.stdout == alone.stdout, (done, alone)
     assert DENIED in done.stderr.decode(), done
     (alert,) = of_kind(server.events(), "alert")
@@ -47,50 +47,50 @@ def test_followed_and_left_alone(daemon, python, way, env):
 
 
 @pytest.mark.parametrize("observes", [True, False])
-def test_the_mode_goes_with_them(daemon, python, observes):
+def test_the_mode_goes_with_them(daemon, python_few, observes):
     """A child is not let off by its environment, nor denied what its parent may do."""
     server = daemon(NO_SYSTEM)
     child_env = "{}" if observes else "dict(os.environ, PYAUDIT_MODE='observe')"
     code = "import os, subprocess, sys; subprocess.run([sys.executable, '-I', '-c', %r], env=%s)" % (SHOW, child_env)
-    done = server.run([python, "-I", "-c", code], env=server.env(PYAUDIT_MODE="observe" if observes else None))
+    done = server.run([python_few, "-I", "-c", code], env=server.env(PYAUDIT_MODE="observe" if observes else None))
     assert (DENIED not in done.stderr.decode()) == observes, done
 
 
-def test_scripts_are_followed_by_their_first_line(daemon, python, tmp_path):
+def test_scripts_are_followed_by_their_first_line(daemon, python_few, tmp_path):
     server = daemon(NO_SYSTEM)
     script = tmp_path / "script"
-    script.write_text("#!/usr/bin/env -S A=b %s -I\n%s\n" % (os.path.realpath(str(python)), SHOW))
+    script.write_text("#!/usr/bin/env -S A=b %s -I\n%s\n" % (os.path.realpath(str(python_few)), SHOW))
     script.chmod(0o755)
     code = "import subprocess; subprocess.run([%r], env={})" % str(script)
-    done = server.run([python, "-I", "-c", code])
+    done = server.run([python_few, "-I", "-c", code])
     assert DENIED in done.stderr.decode(), done
     assert b"PYAUDIT" not in done.stdout and b"('A', 'b')" in done.stdout, done
 
 
-def test_a_forged_mark_and_another_directory_do_not_lead_away(daemon, python, tmp_path):
+def test_a_forged_mark_and_another_directory_do_not_lead_away(daemon, python_few, tmp_path):
     server = daemon(NO_SYSTEM)
     code = ("import subprocess, sys\nsubprocess.run([sys.executable, '-I', '-c', %r], env={"
             "'PYAUDIT_FOLLOW': 'i-:/nowhere', 'PYAUDIT_DIR': '/nowhere', 'LD_PRELOAD': %r})" % (SHOW, str(AGENT)))
-    done = server.run([python, "-I", "-c", code])
+    done = server.run([python_few, "-I", "-c", code])
     assert DENIED in done.stderr.decode(), done
 
 
-def test_what_is_not_wanted_has_its_environment_as_given(daemon, python):
+def test_what_is_not_wanted_has_its_environment_as_given(daemon, python_few):
     server = daemon(NO_SYSTEM)
     code = "import subprocess; subprocess.run(['/bin/cat', '/proc/self/environ'], env={'A': '1'})"
-    assert server.run([python, "-I", "-c", code]).stdout == b"A=1\0"
+    assert server.run([python_few, "-I", "-c", code]).stdout == b"A=1\0"
 
 
-def test_all_are_followed_where_the_setting_says_so(daemon, python):
+def test_all_are_followed_where_the_setting_says_so(daemon, python_few):
     server = daemon(NO_SYSTEM, config="follow = all")
     code = "import subprocess; subprocess.run(['/bin/cat', '/proc/self/environ'], env={'A': '1'})"
-    assert b"PYAUDIT_FOLLOW=a0:" in server.run([python, "-I", "-c", code]).stdout
+    assert b"PYAUDIT_FOLLOW=a0:" in server.run([python_few, "-I", "-c", code]).stdout
 
 
-def test_none_are_followed_where_the_setting_says_so(daemon, python):
+def test_none_are_followed_where_the_setting_says_so(daemon, python_few):
     server = daemon(NO_SYSTEM, LEAVES, config="follow = none")
     code = "import subprocess, sys; print(subprocess.run([sys.executable, '-I', '-c', %r], env={}).returncode)" % SHOW
-    done = server.run([python, "-I", "-c", code])
+    done = server.run([python_few, "-I", "-c", code])
     assert done.stdout.endswith(b"\n0\n") and DENIED not in done.stderr.decode(), done
     assert ["environment"] == [e["args"][1] for e in of_kind(server.events(), "event", event="pyaudit.leaves")]
 
@@ -121,24 +121,24 @@ def leavers(tmp_path_factory):
 
 
 @pytest.mark.parametrize("why", ["static", "setuid", "interpreter", "interpreter by script", "disabled"])
-def test_who_leaves_is_told(daemon, python, leavers, why):
+def test_who_leaves_is_told(daemon, python_few, leavers, why):
     if why != "disabled" and why not in leavers:
         pytest.skip("no %s program can be made or found here" % why)
     server = daemon(LEAVES)
     path = str(leavers.get(why, "/bin/sh"))
     env = ", env={'PYAUDIT_DISABLE': '1'}" if why == "disabled" else ""
     code = "import subprocess; subprocess.run([%r, '-e', '0'], stdin=subprocess.DEVNULL%s)" % (path, env)
-    done = server.run([python, "-I", "-c", code])
+    done = server.run([python_few, "-I", "-c", code])
     assert done.returncode == 0, done
     (event,) = of_kind(server.events(), "event", event="pyaudit.leaves")
     assert (event["args"], event["layer"]) == ([path, re.sub(" by script", "", why)], "libc")
 
 
-def test_who_leaves_can_be_refused(daemon, python, leavers):
+def test_who_leaves_can_be_refused(daemon, python_few, leavers):
     if "static" not in leavers:
         pytest.skip("no static program can be made here")
     server = daemon(rule("stay", "pyaudit.leaves", "arg[1] = 'static'"))
     code = "import subprocess; subprocess.run([%r])" % str(leavers["static"])
-    done = server.run([python, "-I", "-c", code])
+    done = server.run([python_few, "-I", "-c", code])
     assert b"PermissionError" in done.stderr, done
     assert len(of_kind(server.events(), "alert", action="block")) == 1

@@ -37,33 +37,33 @@ ACTS = {
 
 
 @pytest.mark.parametrize("event", ACTS)
-def test_works_as_without_and_is_told(ctl_run, python, event):
+def test_works_as_without_and_is_told(ctl_run, python_few, event):
     act, check = ACTS[event]
     code = PRELUDE + "print(%s)" % act
-    alone = subprocess.run([str(python), "-I", "-c", code], stdout=subprocess.PIPE, env=clean_env())
-    result = ctl_run([python, "-I", "-c", code], rule("told", event, action="record"))
+    alone = subprocess.run([str(python_few), "-I", "-c", code], stdout=subprocess.PIPE, env=clean_env())
+    result = ctl_run([python_few, "-I", "-c", code], rule("told", event, action="record"))
     assert result.stdout == alone.stdout.decode() != "", str(result)
     told = [e for e in result.kind("event") if e["event"] == event]
     assert len(told) == 1 and told[0]["layer"] == "libc" and check(told[0]["args"]), str(result)
 
 
 @pytest.mark.parametrize("library, known", [("PyDLL", True), ("CDLL", False)])
-def test_the_caller_is_named_where_the_thread_holds_the_interpreter(ctl_run, python, library, known):
+def test_the_caller_is_named_where_the_thread_holds_the_interpreter(ctl_run, python_few, library, known):
     code = PRELUDE.replace("CDLL", library) + "libc.memfd_create(b'name', 1)"
-    result = ctl_run([python, "-I", "-c", code], rule("told", "libc.memfd_create", action="record"))
+    result = ctl_run([python_few, "-I", "-c", code], rule("told", "libc.memfd_create", action="record"))
     (told,) = result.kind("event", event="libc.memfd_create")
     assert (told["caller"]["file"] == "<string>") if known else (told["caller"] is None), told
 
 
 @pytest.mark.parametrize("event", ACTS)
-def test_refused(ctl_run, python, event):
+def test_refused(ctl_run, python_few, event):
     code = PRELUDE + "print(%s, ctypes.get_errno())" % ACTS[event][0]
-    result = ctl_run([python, "-I", "-c", code], rule("refused", event))
+    result = ctl_run([python_few, "-I", "-c", code], rule("refused", event))
     assert result.stdout.rstrip().endswith("1") and ("-1" in result.stdout or "False" in result.stdout), str(result)
     assert [rules_of(a) for a in result.kind("alert", action="block")] == [["refused"]], str(result)
 
 
-def test_a_connection_is_one_event_and_one_alert(ctl_run, python):
+def test_a_connection_is_one_event_and_one_alert(ctl_run, python_few):
     """Where both layers see it: by name, by address, over IPv6, over a Unix socket, by asyncio, refused or not."""
     code = PRELUDE + r"""
 import asyncio, tempfile, threading
@@ -80,35 +80,35 @@ async def main():
 asyncio.new_event_loop().run_until_complete(main())
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); udp.connect(("127.0.0.1", 9))
 """
-    result = ctl_run([python, "-I", "-c", code], options=["--record", "network"])
+    result = ctl_run([python_few, "-I", "-c", code], options=["--record", "network"])
     assert result.returncode == 0, str(result)
     connects = [e for e in result.kind("event") if e["event"] in ("socket.connect", "libc.connect")]
     assert len(connects) >= 6 and {e["event"] for e in connects} == {"socket.connect"}, connects
 
 
-def test_the_finding_alone_is_quiet_where_python_told(ctl_run, python):
+def test_the_finding_alone_is_quiet_where_python_told(ctl_run, python_few):
     """A rule that asks for native connections only: Python's own are not among them."""
     code = PRELUDE + "plain.connect(('127.0.0.1', port)); plain.close(); plain = socket.socket(); print(native()[0])"
-    result = ctl_run([python, "-I", "-c", code], rule("native", "libc.connect", "not announced", action="alert"))
+    result = ctl_run([python_few, "-I", "-c", code], rule("native", "libc.connect", "not announced", action="alert"))
     assert result.stdout == "0\n", str(result)
     (alert,) = result.kind("alert")
     assert alert["event"] == "libc.connect", alert
 
 
-def test_what_a_name_led_to_is_judged(ctl_run, python):
+def test_what_a_name_led_to_is_judged(ctl_run, python_few):
     """Python told a name; the address it has is the libc layer's to judge."""
     code = PRELUDE + ("try: plain.connect(('localhost', port)); print('connected')\n"
                       "except PermissionError as error: print(error.errno)")
-    result = ctl_run([python, "-I", "-c", code], rule("no-loopback", "@network", "net.ip cidr '127.0.0.0/8'"))
+    result = ctl_run([python_few, "-I", "-c", code], rule("no-loopback", "@network", "net.ip cidr '127.0.0.0/8'"))
     assert result.stdout == "" or "1" in result.stdout, str(result)  # bind is refused by the same rule
     code = code.replace('server.bind(("127.0.0.1", 0))', 'server.bind(("", 0))')
-    result = ctl_run([python, "-I", "-c", code], rule("no-loopback", "@network", "net.ip cidr '127.0.0.0/8'"))
+    result = ctl_run([python_few, "-I", "-c", code], rule("no-loopback", "@network", "net.ip cidr '127.0.0.0/8'"))
     assert result.stdout == "1\n", str(result)
     (alert,) = result.kind("alert", action="block")
     assert (alert["event"], alert["args"][1][0]) == ("libc.connect", "127.0.0.1"), alert
 
 
-def test_other_families_and_bad_addresses_go_to_the_kernel(ctl_run, python):
+def test_other_families_and_bad_addresses_go_to_the_kernel(ctl_run, python_few):
     code = PRELUDE + r"""
 for address in (b"", b"\1", struct.pack("=H", 0), struct.pack("=H", 999) + b"x" * 20, struct.pack("=H", 2),
                 struct.pack("=H", 16) + b"\0" * 10, b"\2\0" + b"x" * 300):
@@ -117,8 +117,8 @@ print(libc.connect(-1, None, 0), ctypes.get_errno(), libc.connect(plain.fileno()
 print(libc.memfd_create(None, 0), ctypes.get_errno(), libc.mprotect(1, 4096, 7), ctypes.get_errno())
 print(libc.mmap(None, 0, 7, 0x22, -1, 0) == 2 ** 64 - 1, ctypes.get_errno(), mmap.mmap(-1, 4096, prot=7) is not None)
 """
-    alone = subprocess.run([str(python), "-I", "-c", code], stdout=subprocess.PIPE, env=clean_env())
-    result = ctl_run([python, "-I", "-c", code], options=["--record", "all"])
+    alone = subprocess.run([str(python_few), "-I", "-c", code], stdout=subprocess.PIPE, env=clean_env())
+    result = ctl_run([python_few, "-I", "-c", code], options=["--record", "all"])
     assert result.stdout == alone.stdout.decode() != "", str(result)
 
 
