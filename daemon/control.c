@@ -522,10 +522,15 @@ control_sinks_moved(struct server *server)
 		    !sink_is_done(server, server->ndjson, &client->marks[0]) ||
 		    !sink_is_done(server, server->journal, &client->marks[1]))
 			continue;
-		if (client->is_partly)
+		if (client->is_partly) {
 			drain_some(client);
-		else
-			finish_wait(client, true);
+			/* Where nothing more came of it, no sink will tell that it moved. */
+			if (client->is_partly ||
+			    !sink_is_done(server, server->ndjson, &client->marks[0]) ||
+			    !sink_is_done(server, server->journal, &client->marks[1]))
+				continue;
+		}
+		finish_wait(client, true);
 	}
 }
 

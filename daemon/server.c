@@ -385,6 +385,7 @@ on_sweep_timer(evutil_socket_t fd, short what, void *data)
 	(void)server_tell_sink_losses(server, server->ndjson);
 	(void)server_tell_sink_losses(server, server->journal);
 	kick_sinks(server);
+	control_sinks_moved(server); /* what waits for a ring that no sink waits for */
 	server_check_private(server);
 	server->swept = true;
 }
