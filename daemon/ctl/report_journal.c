@@ -7,6 +7,7 @@
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
+#include "buf.h"
 #include "cleanup.h"
 #include "report_read.h"
 
@@ -49,7 +50,7 @@ journal_closep(sd_journal **journal)
 static char *
 copy_value(const char *value, size_t len)
 {
-	return strndup(value, len < FIELD_MAX ? len : FIELD_MAX);
+	return text_copy(value, len < FIELD_MAX ? len : FIELD_MAX);
 }
 
 static void

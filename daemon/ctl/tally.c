@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
 #include "report.h"
 #include "rules.h"
 
@@ -116,7 +117,7 @@ find_row(struct tally_table *table, const char *name, size_t len)
 		return row->name != NULL ? row : NULL;
 	}
 	row = &table->rows[table->n];
-	row->name = strndup(name, len);
+	row->name = text_copy(name, len);
 	if (row->name == NULL)
 		return NULL;
 	table->n++;

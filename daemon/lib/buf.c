@@ -95,6 +95,18 @@ buf_addf(struct buf *buf, const char *format, ...)
 	va_end(again);
 }
 
+char *
+text_copy(const char *bytes, size_t len)
+{
+	char *text = malloc(len + 1);
+
+	if (text == NULL)
+		return NULL;
+	memcpy(text, bytes, len);
+	text[len] = '\0';
+	return text;
+}
+
 size_t
 utf8_sequence(const char *s, size_t left)
 {

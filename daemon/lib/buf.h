@@ -60,6 +60,9 @@ void buf_add_uint(struct buf *buf, uint64_t value);
 void buf_add_int(struct buf *buf, int64_t value);
 __attribute__((format(printf, 2, 3))) void buf_addf(struct buf *buf, const char *format, ...);
 
+/* Bytes that no NUL ends (strndup asks for a text) as a text of their own, or NULL. */
+char *text_copy(const char *bytes, size_t len);
+
 /* Length of the valid UTF-8 sequence that starts at @s, 1 to 4, or 0 where there is none. */
 size_t utf8_sequence(const char *s, size_t left);
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
 #include "cleanup.h"
 #include "verdict.h"
 
@@ -274,7 +275,7 @@ read_ids(struct reader *r, struct capture_policy *policy, const uint8_t *at, con
 
 		if (len > (size_t)(end_at - at) || !is_rule_id((const char *)at, len))
 			return damaged(r, "the name of rule %zu is none", policy->n_ids);
-		policy->ids[policy->n_ids] = strndup((const char *)at, len);
+		policy->ids[policy->n_ids] = text_copy((const char *)at, len);
 		if (policy->ids[policy->n_ids] == NULL)
 			return -ENOMEM;
 		at += len;

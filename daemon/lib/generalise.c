@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "buf.h"
 #include "cleanup.h"
 #include "verdict.h"
 
@@ -67,7 +68,7 @@ texts_add(struct texts *texts, const char *text, size_t len)
 			texts->size = size;
 		}
 	}
-	copy = strndup(text, len);
+	copy = text_copy(text, len);
 	if (copy == NULL)
 		return -ENOMEM;
 	texts->texts[texts->n++] = copy;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
 #include "cleanup.h"
 #include "generalise.h"
 #include "json.h"
@@ -128,7 +129,7 @@ find_script(struct learn *learn, const struct pyaudit_value *name)
 	if (learn->n_scripts == LEARN_SCRIPTS_MAX)
 		return NULL;
 	script = &learn->scripts[learn->n_scripts];
-	*script = (struct script){.name = strndup(name->s, name->len), .recorded = 0xffff};
+	*script = (struct script){.name = text_copy(name->s, name->len), .recorded = 0xffff};
 	if (script->name == NULL)
 		return NULL;
 	learn->n_scripts++;
@@ -393,7 +394,7 @@ code_condition(struct texts *values, struct buf *condition)
 	texts_sort(values);
 	for (size_t i = 0; i < values->n; i = j) {
 		const char *name = values->texts[i], *end = strchr(name, SEPARATOR[0]);
-		CLEANUP(freep) char *file = strndup(name, (size_t)(end - name));
+		CLEANUP(freep) char *file = text_copy(name, (size_t)(end - name));
 		size_t len = (size_t)(end - name) + 1;
 		bool any = end[1] == '\0';
 

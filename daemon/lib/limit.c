@@ -197,7 +197,7 @@ keep_values(struct limits *limits, struct bucket *bucket, const struct report *r
 		report_add_value(&text, &v);
 		if (text.len > LIMIT_VALUE_MAX)
 			text.len = LIMIT_VALUE_MAX;
-		value->text = text.failed || text.len == 0 ? NULL : strndup(text.data, text.len);
+		value->text = text.failed || text.len == 0 ? NULL : text_copy(text.data, text.len);
 		buf_fini(&text);
 	}
 	return true;
