@@ -475,7 +475,7 @@ def test_timeout_costs_no_events(no_exec):
     if timeout is None:
         pytest.skip("timeout is not installed")
     for _ in range(3):
-        process = subprocess.Popen([timeout, "0.5", str(CTL), "run", "--rules", no_exec, PYTHON, "-I", "-c",
+        process = subprocess.Popen([timeout, str(0.5 * PATIENCE), str(CTL), "run", "--rules", no_exec, PYTHON, "-I", "-c",
                                     "import time; time.sleep(60)"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    env=clean_env())
         done = outcome(process)
