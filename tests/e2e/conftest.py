@@ -48,6 +48,15 @@ class Interpreter(collections.namedtuple("Interpreter", "path version tag")):
         return self.path
 
 
+def is_script(path):
+    """A version manager's shim: slow to run, and what it leads to is found where the manager keeps it."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(2) == b"#!"
+    except OSError:
+        return True
+
+
 def find_interpreters():
     asked = os.environ.get("PYAUDIT_INTERPRETERS") or "all"
     paths = ["/usr/bin/python3"]
@@ -56,8 +65,10 @@ def find_interpreters():
     elif asked != "one":
         for folder in os.environ.get("PATH", "").split(":"):
             paths += sorted(p for p in glob.glob(folder + "/python3.*")
-                            if re.search(r"/python3\.\d+t?$", p))
-        paths += sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/3.*/bin/python3")))
+                            if re.search(r"/python3\.\d+t?$", p) and not is_script(p))
+        for kept in (".pyenv/versions/3.*", ".asdf/installs/python/3.*", ".local/share/uv/python/cpython-3.*",
+                     ".local/share/mise/installs/python/3.*"):
+            paths += sorted(glob.glob(os.path.expanduser("~/%s/bin/python3" % kept)))
     found, seen = [], set()
     for path in paths:
         try:
