@@ -19,6 +19,7 @@
 #include "link.h"
 #include "origin.h"
 #include "registration.h"
+#include "search.h"
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -145,6 +146,23 @@ refuse(const void *image, unsigned rule, const char *name)
 	value = python.Py_BuildValue("(is)", EPERM, message);
 	if (value != NULL) {
 		python.PyErr_SetObject(*python.PyExc_PermissionError, value);
+		python.Py_DecRef(value);
+	}
+	return -1;
+}
+
+/* A search goes on where there is no such program: the program hears what it would hear without us. It is
+ * refused all the same, for the file may come to be there meanwhile. */
+static int
+refuse_missing(PyObject *args)
+{
+	/* os.execve says which file, os.execv, whose event has no environment, does not. */
+	bool names_file = python.PyTuple_GetItem(args, 2) != python._Py_NoneStruct;
+	PyObject *value = python.Py_BuildValue(names_file ? "(isO)" : "(is)", ENOENT, strerror(ENOENT),
+					       python.PyTuple_GetItem(args, 0));
+
+	if (value != NULL) {
+		python.PyErr_SetObject(*python.PyExc_FileNotFoundError, value);
 		python.Py_DecRef(value);
 	}
 	return -1;
@@ -282,8 +300,33 @@ union room {
 	uint64_t align;
 };
 
+/* What judge says beside the number of a rule that refuses. */
+#define GO_ON (-1)
+#define MISSING (-2) /* refused and not told: there is no such program */
+
+/* Whether this is an attempt of a search that is not to be told (search.h); *ret is then what judge says. */
+static __attribute__((noinline)) bool
+is_passed_over(struct pyaudit_event *event, PyObject *args, const struct pyaudit_verdict *verdict, int *ret)
+{
+	enum search_step step = search_step(event, args);
+
+	if (step == SEARCH_NONE)
+		return false;
+	if (verdict->action >= PYAUDIT_ACTION_BLOCK) {
+		*ret = step == SEARCH_MISSING ? MISSING : verdict->hits[0];
+		return true;
+	}
+	/* Here nothing is refused, and the libc layer sees the program that is run in the end. */
+	if (agent.route == PYAUDIT_ROUTE_IMPORT)
+		return false;
+	if (step == SEARCH_AGAIN)
+		announce(event, verdict->action, thread_id());
+	*ret = GO_ON;
+	return true;
+}
+
 /* An event that the policy asks for. About 20 KiB of stack. Returns the number of the rule that
- * refuses it, or -1. */
+ * refuses it, or one of these. */
 static __attribute__((noinline)) int
 judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *name, PyObject *args)
 {
@@ -295,6 +338,7 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 	uint16_t id = pyaudit_get16(slot->event);
 	struct pyaudit_event event;
 	struct pyaudit_verdict verdict;
+	int rule;
 
 	if (UNLIKELY(!python.measured))
 		python_measure();
@@ -317,16 +361,19 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 	if (is_paused()) {
 		/* A daemon that came anew may know of no pause, and has yet to hear of this ring. */
 		look_for_daemon(now_ns(), LOOK_NS);
-		return -1;
+		return GO_ON;
 	}
+	if (UNLIKELY(id == PYAUDIT_EV_OS_EXEC) && verdict.action >= PYAUDIT_ACTION_ALERT &&
+	    is_passed_over(&event, args, &verdict, &rule))
+		return rule;
 	if (verdict.action < PYAUDIT_ACTION_BLOCK)
 		announce(&event, verdict.action, thread_id());
 	if (verdict.action == PYAUDIT_ACTION_NONE)
-		return -1;
+		return GO_ON;
 	deliver(policy, &event, &verdict, agent.pid, thread_id(), room.record);
 	if (UNLIKELY(verdict.action == PYAUDIT_ACTION_KILL))
 		end_process((uint32_t)getpid());
-	return LIKELY(verdict.action < PYAUDIT_ACTION_BLOCK) ? -1 : verdict.hits[0];
+	return LIKELY(verdict.action < PYAUDIT_ACTION_BLOCK) ? GO_ON : verdict.hits[0];
 }
 
 /*
@@ -447,7 +494,9 @@ asked_for(const struct policy *policy, const struct pyaudit_slot *slot, const ch
 	thread.depth--;
 	errno = saved_errno;
 	/* Making the exception may run finalisers: outside, so that their acts are judged. */
-	return LIKELY(rule < 0) ? 0 : refuse(policy->image, (unsigned)rule, name);
+	if (LIKELY(rule == GO_ON))
+		return 0;
+	return rule == MISSING ? refuse_missing(args) : refuse(policy->image, (unsigned)rule, name);
 }
 
 static bool

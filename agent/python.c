@@ -41,9 +41,10 @@ find_symbols(void *library)
 	PYTHON_OBJECTS
 #undef PYTHON_OBJECT
 	FIND(python.PyExc_PermissionError, "PyExc_PermissionError");
+	FIND(python.PyExc_FileNotFoundError, "PyExc_FileNotFoundError");
 	FIND(python._PyRuntime, "_PyRuntime");
 #undef FIND
-	return complete && python.PyExc_PermissionError != NULL;
+	return complete && python.PyExc_PermissionError != NULL && python.PyExc_FileNotFoundError != NULL;
 }
 
 /* PyLong_Type is an object of type PyType_Type: where that pointer stands is ob_type. */

@@ -104,7 +104,7 @@ struct python {
 #define PYTHON_OBJECT(name) PyObject *name;
 	PYTHON_OBJECTS
 #undef PYTHON_OBJECT
-	PyObject **PyExc_PermissionError;
+	PyObject **PyExc_PermissionError, **PyExc_FileNotFoundError;
 	void *_PyRuntime; /* the interpreter's state; NULL where it is not exported */
 
 	int minor;          /* of 3.minor */
