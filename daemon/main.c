@@ -18,6 +18,8 @@
 
 #define CONF_DEFAULT "/etc/pyaudit/pyauditd.conf"
 
+#define MAIN_FDS 64 /* listeners, sinks, timers, files that are read */
+
 enum exit_code {
 	EXIT_OK = 0,
 	EXIT_MISTAKES = 1, /* in rules or settings */
@@ -210,16 +212,29 @@ load_settings(int argc, char **argv, struct arguments *arguments, struct conf *c
 	return code;
 }
 
-/* Two descriptors per agent, and some. */
+/* Two descriptors for each agent, one for each client, and some. */
 static void
-raise_limits(void)
+raise_limits(const struct conf *conf, struct log *log)
 {
+	rlim_t needed = 2 * (rlim_t)conf->max_agents + conf->max_clients + MAIN_FDS;
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (limit.rlim_max < needed) {
+		struct rlimit more = {needed, needed}; /* root may */
+
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+			return;
+		log_notice(log, "%llu descriptors (RLIMIT_NOFILE, LimitNOFILE= of the unit) are enough for "
+				"%llu agents of max_agents = %u",
+			   (unsigned long long)limit.rlim_max,
+			   (unsigned long long)(limit.rlim_max > MAIN_FDS ? (limit.rlim_max - MAIN_FDS) / 2
+									  : 0),
+			   conf->max_agents);
 	}
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int
@@ -230,6 +245,7 @@ run(struct conf *conf, const struct server_options *options)
 	int r, code;
 
 	log_init(&log, STDERR_FILENO, (enum log_level)conf->log_level);
+	raise_limits(conf, &log);
 	r = server_init(&server, conf, &log, options);
 	if (r == 0)
 		code = server_run(&server);
@@ -256,7 +272,6 @@ main(int argc, char **argv)
 	if (code < 0) {
 		(void)signal(SIGPIPE, SIG_IGN);
 		(void)signal(SIGXFSZ, SIG_IGN); /* an error of the call, like any other */
-		raise_limits();
 		code = run(&conf, &arguments.server);
 	}
 	conf_fini(&conf);

@@ -708,6 +708,9 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 	r = lock_dir(server, conf->dir);
 	if (r < 0)
 		return r;
+	r = peers_init(&server->peers);
+	if (r < 0)
+		return r;
 	users_load(&server->users, "/etc/passwd");
 	server->limits = limits_new();
 	if (server->limits == NULL)
@@ -837,6 +840,7 @@ server_fini(struct server *server)
 		session_leave(session);
 		session_free(session);
 	}
+	peers_fini(&server->peers);
 	control_close_all(server);
 	end_sink(server, server->ndjson);
 	end_sink(server, server->journal);

@@ -15,6 +15,7 @@
 #include "memory.h"
 #include "log.h"
 #include "pause.h"
+#include "peers.h"
 #include "policy.h"
 #include "process.h"
 #include "recent.h"
@@ -73,6 +74,7 @@ struct server {
 	struct users users;
 
 	struct session_list sessions;
+	struct peers peers;
 	uint64_t n_stored; /* serials given in the service manager's store */
 	unsigned n_sessions, n_attached; /* attached: past HELLO, and not an old ring of one */
 	struct session_queue active;     /* rings that are polled */

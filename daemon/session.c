@@ -106,6 +106,7 @@ session_free(struct session *session)
 	drain_close(&session->drain);
 	process_unref(session->process);
 	LIST_REMOVE(session, link);
+	peers_remove(session);
 	server->n_sessions--;
 	if (session->state == SESSION_READY)
 		server->n_attached--;
@@ -660,9 +661,9 @@ find_ring(struct session *session, const struct stat *st)
 {
 	struct session *other;
 
-	LIST_FOREACH(other, &session->server->sessions, link)
-	if (other != session && other->pid == session->pid && other->drain.ring != NULL &&
-	    other->ring_dev == st->st_dev && other->ring_ino == st->st_ino)
+	PEERS_FOREACH(other, &session->server->peers, session->pid)
+	if (other != session && other->drain.ring != NULL && other->ring_dev == st->st_dev &&
+	    other->ring_ino == st->st_ino)
 		return other;
 	return NULL;
 }
@@ -674,8 +675,8 @@ admit_ring(struct session *session)
 	struct session *other;
 	unsigned n = 0;
 
-	LIST_FOREACH(other, &session->server->sessions, link)
-	if (other != session && other->pid == session->pid && other->state != SESSION_NEW)
+	PEERS_FOREACH(other, &session->server->peers, session->pid)
+	if (other != session && other->state != SESSION_NEW)
 		n++;
 	return n < SESSION_RINGS_MAX;
 }
@@ -686,10 +687,9 @@ replace_rings(struct session *session, const struct hello *hello)
 	struct server *server = session->server;
 	struct session *other;
 
-	LIST_FOREACH(other, &server->sessions, link)
+	PEERS_FOREACH(other, &server->peers, session->pid)
 	{
-		if (other == session || other->pid != session->pid ||
-		    other->state != SESSION_READY || other->fd >= 0)
+		if (other == session || other->state != SESSION_READY || other->fd >= 0)
 			continue;
 		/* The program closed the agent's descriptors; it moved what it had to a new ring. */
 		if (hello->reason == PYAUDIT_REASON_AGAIN && other->drain.ring != NULL &&
@@ -744,27 +744,16 @@ go_on(struct session *session)
 static uint64_t
 find_tree(const struct session *session)
 {
-	pid_t ancestors[SESSION_ANCESTORS_MAX];
 	const struct session *other;
-	uint64_t tree = session->process->start_ns ^ (uint64_t)session->pid << 32;
-	unsigned n = 0, nearest;
+	pid_t pid = session->pid; /* it was another program, or another ring, before */
 
-	ancestors[n++] = session->pid; /* it was another program, or another ring, before */
-	for (pid_t pid = session->process->ppid; pid > 1 && n < SESSION_ANCESTORS_MAX;
-	     pid = process_parent("/proc", pid))
-		ancestors[n++] = pid;
-	nearest = n;
-	LIST_FOREACH(other, &session->server->sessions, link)
-	{
-		if (other == session || other->state == SESSION_NEW)
-			continue;
-		for (unsigned i = 0; i < nearest; i++)
-			if (ancestors[i] == other->pid) {
-				nearest = i;
-				tree = other->tree;
-			}
+	for (unsigned n = 0; (n == 0 || pid > 1) && n < SESSION_ANCESTORS_MAX; n++) {
+		PEERS_FOREACH(other, &session->server->peers, pid)
+		if (other != session && other->state != SESSION_NEW)
+			return other->tree;
+		pid = n == 0 ? session->process->ppid : process_parent("/proc", pid);
 	}
-	return tree;
+	return session->process->start_ns ^ (uint64_t)session->pid << 32;
 }
 
 /* Attaches what the hello brought. False: the session is gone. */
@@ -1076,6 +1065,7 @@ session_accept(struct server *server, int fd)
 	session->since_ns = clock_ns(CLOCK_REALTIME);
 	session->accepted_ns = clock_ns(CLOCK_MONOTONIC);
 	LIST_INSERT_HEAD(&server->sessions, session, link);
+	peers_add(&server->peers, session);
 	server->n_sessions++;
 	if (server->n_sessions > server->conf->max_agents) {
 		refuse(session, "too many agents");
@@ -1132,9 +1122,8 @@ restore_order(struct session *session)
 {
 	struct session *other;
 
-	LIST_FOREACH(other, &session->server->sessions, link)
-	if (other != session && other->pid == session->pid && other->state == SESSION_READY &&
-	    other->fd < 0) {
+	PEERS_FOREACH(other, &session->server->peers, session->pid)
+	if (other != session && other->state == SESSION_READY && other->fd < 0) {
 		other->state = SESSION_OLD;
 		other->server->n_attached--;
 	}
@@ -1168,6 +1157,7 @@ session_restore(struct server *server, uint64_t serial, struct session_kept *kep
 		session_free(session);
 		return false;
 	}
+	peers_add(&server->peers, session);
 	restore_order(session);
 	session->tree = find_tree(session);
 	session->was_unread = true;

@@ -43,11 +43,12 @@ enum session_hook {
 };
 
 struct session {
-	LIST_ENTRY(session) link;
+	LIST_ENTRY(session) link, peer_link;
 	TAILQ_ENTRY(session) active_link;
 	struct server *server;
 	enum session_state state;
 	bool is_active, is_dead;
+	bool is_peer; /* found by its process number */
 	bool is_read; /* to its end, the last time that was tried */
 	char agent[PYAUDIT_VERSION_MAX]; /* its version */
 	bool observes; /* its agent refuses nothing */

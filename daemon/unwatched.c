@@ -40,9 +40,6 @@ struct unwatched {
 
 	struct seen *seen; /* sorted by pid */
 	size_t n_seen, n_seen_before; /* those of earlier turns come first */
-	pid_t *attached;   /* sorted; made when the first process is looked at in a turn */
-	size_t n_attached;
-	bool attached_made;
 	bool said_full;
 };
 
@@ -90,27 +87,14 @@ by_pid(const void *a, const void *b)
 }
 
 static bool
-is_attached(struct unwatched *watch, pid_t pid)
+is_attached(const struct unwatched *watch, pid_t pid)
 {
-	struct server *server = watch->server;
 	const struct session *session;
-	size_t n = 0;
 
-	if (!watch->attached_made) {
-		pid_t *more = reallocarray(watch->attached, server->n_sessions + 1, sizeof(*more));
-
-		if (more == NULL)
-			return true; /* nothing is said that was not looked at */
-		watch->attached = more;
-		LIST_FOREACH(session, &server->sessions, link)
-		if (n < server->n_sessions && session->state == SESSION_READY)
-			more[n++] = session->pid;
-		qsort(more, n, sizeof(*more), by_pid);
-		watch->n_attached = n;
-		watch->attached_made = true;
-	}
-	return watch->n_attached > 0 &&
-	       bsearch(&pid, watch->attached, watch->n_attached, sizeof(pid), by_pid) != NULL;
+	PEERS_FOREACH(session, &watch->server->peers, pid)
+	if (session->state == SESSION_READY)
+		return true;
+	return false;
 }
 
 /* NULL where there is no room for more. */
@@ -282,7 +266,6 @@ on_timer(evutil_socket_t fd, short what, void *data)
 	(void)what;
 	watch->turn++;
 	watch->n_groups = watch->n_looks = 0;
-	watch->attached_made = false;
 	walk(watch, watch->root, 0);
 	forget_gone(watch);
 }
@@ -336,6 +319,5 @@ unwatched_free(struct unwatched *watch)
 	if (watch->timer != NULL)
 		event_free(watch->timer);
 	free(watch->seen);
-	free(watch->attached);
 	free(watch);
 }
