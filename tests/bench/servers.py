@@ -12,7 +12,7 @@ import time
 class Server:
     """A daemon with its own rules; alive as long as the benchmark, asleep when nobody is measured."""
 
-    def __init__(self, options, folder, name, rules="", record=None, shipped=False):
+    def __init__(self, options, folder, name, rules="", record=None, shipped=False, more=""):
         self.agent = options.agent
         self.dir = folder / name
         self.dir.mkdir()
@@ -21,8 +21,8 @@ class Server:
         if rules:
             (rules_dir / "10.rules").write_text(rules)
         config = folder / (name + ".conf")
-        config.write_text("dir = %s\nrules = %s\ndefault_rules = no\njournal = no\n%s" % (
-            self.dir, options.shipped if shipped else rules_dir, "record = %s\n" % record if record else ""))
+        config.write_text("dir = %s\nrules = %s\ndefault_rules = no\njournal = no\n%s%s" % (
+            self.dir, options.shipped if shipped else rules_dir, "record = %s\n" % record if record else "", more))
         self.log = open(str(folder / (name + ".log")), "w+")
         self.process = subprocess.Popen([str(options.build / "sbin/pyauditd"), "--config", str(config)],
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
