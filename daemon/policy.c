@@ -12,6 +12,7 @@
 
 #include "cleanup.h"
 #include "compile.h"
+#include "unit_rules.h"
 #include "verdict.h"
 #include "pyaudit/wire.h"
 
@@ -55,20 +56,20 @@ installed(const char *name)
 	return asprintf(&path, "%s/share/pyaudit/%s", exe, name) > 0 ? path : NULL;
 }
 
-/* The profile's file, between the shipped rules and the host's own. */
+/* The profile's file, between the shipped rules and the host's own; NULL: it has none. */
 static int
-find_profile(char **ret, const struct conf *conf, struct log *log)
+find_profile(char **ret, const struct conf *conf, const char *profile, struct log *log)
 {
 	char name[64];
 
-	if (strcmp(conf->profile, conf_profiles[0]) == 0)
+	if (strcmp(profile, conf_profiles[0]) == 0)
 		return 0;
 	if (!conf->default_rules) {
 		log_error(log, "rules: the profile %s stands on the shipped rules, and default_rules = no "
-			       "leaves them out", conf->profile);
+			       "leaves them out", profile);
 		return -EINVAL;
 	}
-	(void)snprintf(name, sizeof(name), "profiles/%s.json", conf->profile);
+	(void)snprintf(name, sizeof(name), "profiles/%s.json", profile);
 	*ret = installed(name);
 	if (*ret != NULL && access(*ret, R_OK) == 0)
 		return 0;
@@ -77,17 +78,52 @@ find_profile(char **ret, const struct conf *conf, struct log *log)
 	return -ENOENT;
 }
 
+/* The files of profiles: of the first the rules are read, of the others what they call lists and macros, which
+ * the host's rules may name. */
+struct profiles {
+	char *files[UNIT_RULES_PROFILES_MAX];
+	size_t n;
+};
+
+static void
+profiles_fini(struct profiles *profiles)
+{
+	for (size_t i = 0; i < profiles->n; i++)
+		free(profiles->files[i]);
+}
+
 static int
-load_rules(struct rule_set **ret, const struct conf *conf, struct diag *diag, struct log *log)
+find_profiles(struct profiles *ret, const struct conf *conf, unsigned first, unsigned wanted, struct log *log)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i <= UNIT_RULES_PROFILES_MAX; i++) {
+		unsigned at = i == 0 ? first : i - 1;
+
+		if ((wanted >> at & 1) != 0 && (i == 0 || at != first))
+			r = find_profile(&ret->files[ret->n++], conf, conf_profiles[at], log);
+	}
+	return r;
+}
+
+/* The rules of the host if it had that profile. */
+static int
+load_profile(struct rule_set **ret, const struct conf *conf, unsigned first, unsigned wanted,
+	     struct diag *diag, struct log *log)
 {
 	CLEANUP(freep) char *shipped = installed("rules.d");
-	CLEANUP(freep) char *profile = NULL;
-	const char *paths[CONF_RULES_MAX + DEFAULT_DIRS];
-	size_t n_paths = 0;
-	int r = find_profile(&profile, conf, log);
+	CLEANUP(profiles_fini) struct profiles profiles = {0};
+	const char *paths[CONF_RULES_MAX + DEFAULT_DIRS], *names_of[UNIT_RULES_PROFILES_MAX];
+	const char *profile;
+	size_t n_paths = 0, n_names_of = 0;
+	int r = find_profiles(&profiles, conf, first, wanted, log);
 
 	if (r < 0)
 		return r;
+	profile = profiles.files[0];
+	for (size_t i = 1; i < profiles.n; i++)
+		if (profiles.files[i] != NULL)
+			names_of[n_names_of++] = profiles.files[i];
 	if (conf->default_rules) {
 		if (shipped != NULL && access(shipped, F_OK) == 0)
 			paths[n_paths++] = shipped;
@@ -104,10 +140,31 @@ load_rules(struct rule_set **ret, const struct conf *conf, struct diag *diag, st
 		}
 		paths[n_paths++] = conf->rules[i];
 	}
-	r = rules_load(ret, paths, n_paths, diag);
+	r = rules_load_naming(ret, paths, n_paths, names_of, n_names_of, diag);
 	if (r < 0)
 		log_error(log, "rules: cannot read: %s", strerror(-r));
 	return r;
+}
+
+static int
+load_rules(struct rule_set **ret, const struct conf *conf, struct diag *diag, struct log *log)
+{
+	CLEANUP(unit_rules_fini) struct unit_rules rules = {0};
+	unsigned wanted = unit_rules_wanted(conf), host = unit_rules_profile(conf->profile);
+	int r = load_profile(&rules.sets[host], conf, host, wanted, diag, log);
+
+	for (unsigned i = 0; r == 0 && i < UNIT_RULES_PROFILES_MAX; i++) {
+		struct diag again; /* what is said of the rules once is enough */
+
+		if (i == host || (wanted >> i & 1) == 0)
+			continue;
+		diag_init(&again);
+		r = load_profile(&rules.sets[i], conf, i, wanted, &again, log);
+		diag_fini(&again);
+		if (r == RULES_E_INVALID)
+			r = load_profile(&rules.sets[i], conf, i, wanted, diag, log);
+	}
+	return r == 0 ? unit_rules_join(ret, &rules, conf) : r;
 }
 
 /* The generation in a policy file of an earlier daemon, or 0. */
@@ -205,7 +262,7 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 	CLEANUP(freep) char *path = NULL;
 	CLEANUP(closep) int memfd = -1;
 	struct compile_options options = {
-		.observe = conf_observes(conf),
+		.observe = conf->n_unit_profiles > 0 ? conf->observe : conf_observes(conf),
 		.record = conf->record,
 		.record_all = conf->record_all,
 		.flags = conf->follow == CONF_FOLLOW_NONE  ? PYAUDIT_IMAGE_STAY

@@ -1203,6 +1203,8 @@ session_json(const struct session *session, struct json *json)
 	json_str(json, p->python);
 	json_key(json, "mode");
 	json_str(json, session->observes ? "observe" : "enforce");
+	json_key(json, "profile");
+	json_str(json, conf_profile_of(session->server->conf, p->unit));
 	json_key(json, "route");
 	json_str(json, route_name(p->route));
 	json_key(json, "hook");

@@ -14,11 +14,13 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "conf.h"
 #include "ctl.h"
 #include "place.h"
 #include "preload.h"
 #include "spawn.h"
 #include "unit.h"
+#include "unit_profile.h"
 
 #define RELOAD_MS 60000
 #define RESTART_MS 300000
@@ -33,6 +35,8 @@ static const char enable_help[] =
 	"\n"
 	"  --mode MODE  enforce (default), or observe: refuse nothing in these units, report what\n"
 	"               would have been refused\n"
+	"  --profile P  server, build, agent or audit: which rules these units are judged by; without\n"
+	"               it, the host's\n"
 	"  --user       units of the user's manager\n"
 	"  --host       every program of the host, by /etc/ld.so.preload; the library is tried first\n"
 	"  --restart    restart the units that run\n"
@@ -41,6 +45,7 @@ static const char enable_help[] =
 	"\n"
 	"Examples:\n"
 	"  pyauditctl enable --mode observe --restart shop.service\n"
+	"  pyauditctl enable --profile agent --restart notebook.service\n"
 	"  pyauditctl enable worker@.service\n"
 	"  pyauditctl enable --dry-run shop\n"
 	"\n"
@@ -74,10 +79,12 @@ struct enable {
 	bool disable, host, all, restart, dry_run, help;
 	struct unit_scope scope;
 	struct unit_options options;
+	const char *profile; /* or NULL */
 	char root[PATH_MAX];
 	char **words;
 	int n_words;
 	unsigned n_changed;
+	unsigned n_profiles; /* of them, drop-ins of pyauditd.conf */
 	bool failed;
 };
 
@@ -103,13 +110,14 @@ take_mode(struct enable *e, const char *mode)
 	return CTL_OK;
 }
 
-enum { USER = 256, HOST, RESTART, ROOT, DRY_RUN, HELP, MODE, ALL };
+enum { USER = 256, HOST, RESTART, ROOT, DRY_RUN, HELP, MODE, PROFILE, ALL };
 
 static const struct option enable_options[] = {
 	{"user", no_argument, NULL, USER},       {"host", no_argument, NULL, HOST},
 	{"restart", no_argument, NULL, RESTART}, {"root", required_argument, NULL, ROOT},
 	{"dry-run", no_argument, NULL, DRY_RUN}, {"help", no_argument, NULL, HELP},
-	{"mode", required_argument, NULL, MODE}, {0},
+	{"mode", required_argument, NULL, MODE}, {"profile", required_argument, NULL, PROFILE},
+	{0},
 };
 static const struct option disable_options[] = {
 	{"user", no_argument, NULL, USER},       {"host", no_argument, NULL, HOST},
@@ -138,6 +146,9 @@ take_option(struct enable *e, int option, char **argv)
 		return CTL_OK;
 	case MODE:
 		return take_mode(e, optarg);
+	case PROFILE:
+		e->profile = optarg;
+		return ctl_check_profile(e->command, optarg);
 	case ALL:
 		e->all = true;
 		return CTL_OK;
@@ -163,6 +174,12 @@ check_options(const struct enable *e)
 	if (e->host && e->options.observe)
 		return ctl_usage_error(e->command, "--mode is for units; for the host set "
 						   "'observe = yes' in pyauditd.conf");
+	if (e->host && e->profile != NULL)
+		return ctl_usage_error(e->command, "--profile is for units; for the host set "
+						   "'profile = %s' in pyauditd.conf", e->profile);
+	if (e->scope.user && e->profile != NULL)
+		return ctl_usage_error(e->command, "--profile is for the system's units: which rules "
+						   "hold is the host's to say");
 	if (e->host && (e->scope.user || e->restart))
 		return ctl_usage_error(e->command, "%s is for units", e->restart ? "--restart" : "--user");
 	if (e->restart && (e->root[0] != '\0' || e->all))
@@ -267,11 +284,18 @@ restart_unit(struct enable *e, const char *name, bool changed)
 
 /* Units */
 
+/* A drop-in as it is, and as it is to be. */
+struct planned {
+	char path[PATH_MAX];
+	char *old;	 /* or NULL: there is none */
+	struct buf text; /* empty: it goes away */
+	bool changes, done;
+};
+
 struct plan {
 	char name[UNIT_NAME_MAX + 1];
-	char path[PATH_MAX];
-	struct buf text; /* of the drop-in to be written */
-	bool changes;
+	struct planned unit;	/* of the unit */
+	struct planned profile; /* of pyauditd.conf */
 };
 
 static bool
@@ -280,44 +304,53 @@ is_made_by_us(const char *text)
 	return strncmp(text, UNIT_MARK, strlen(UNIT_MARK)) == 0;
 }
 
+/* Looks at what is there. What others made is not ours to change. */
+static void
+plan_file(struct enable *e, struct planned *file)
+{
+	int r = place_read(file->path, &file->old, NULL);
+
+	if (r < 0 && r != -ENOENT)
+		fail(e, file->path, strerror(-r));
+	else if (r == 0 && !is_made_by_us(file->old))
+		fail(e, file->path, "pyauditctl did not make this file: it is left alone");
+	else
+		file->changes = file->old == NULL ? file->text.len > 0
+						  : strlen(file->old) != file->text.len ||
+							    memcmp(file->old, file->text.data,
+								   file->text.len) != 0;
+}
+
 /* Finds out what is to be done; says why not. */
 static void
 plan_unit(struct enable *e, const char *word, struct plan *plan)
 {
-	CLEANUP(freep) char *old = NULL;
 	char why[UNIT_WHY_MAX];
-	size_t len = 0;
-	int r;
 
-	buf_init(&plan->text);
 	if (!unit_name(plan->name, word, why) ||
-	    !unit_dropin_path(plan->path, &e->scope, plan->name, why)) {
+	    !unit_dropin_path(plan->unit.path, &e->scope, plan->name, why)) {
 		fail(e, word, why);
 		return;
 	}
 	if (!e->disable &&
-	    !unit_dropin_text(&plan->text, &e->scope, &e->options, plan->name, why)) {
+	    !unit_dropin_text(&plan->unit.text, &e->scope, &e->options, plan->name, why)) {
 		fail(e, plan->name, why);
 		return;
 	}
-	r = place_read(plan->path, &old, &len);
-	if (r < 0 && r != -ENOENT) {
-		fail(e, plan->path, strerror(-r));
+	plan_file(e, &plan->unit);
+	if (e->scope.user)
 		return;
+	if (unit_profile_path(plan->profile.path, e->root, plan->name, why)) {
+		if (e->profile != NULL)
+			unit_profile_text(&plan->profile.text, e->profile, plan->name);
+		plan_file(e, &plan->profile);
+	} else if (e->profile != NULL) {
+		fail(e, plan->name, why);
 	}
-	if (r == 0 && !is_made_by_us(old)) {
-		fail(e, plan->path, "pyauditctl did not make this file: it is left alone");
-		return;
-	}
-	if (e->disable)
-		plan->changes = r == 0;
-	else
-		plan->changes = r < 0 || len != plan->text.len ||
-				memcmp(old, plan->text.data, len) != 0;
 }
 
 static int
-remove_dropin(const char *path)
+remove_dropin(const char *path, bool with_directory)
 {
 	char directory[PATH_MAX];
 
@@ -325,104 +358,236 @@ remove_dropin(const char *path)
 		return -errno;
 	(void)snprintf(directory, sizeof(directory), "%s", path);
 	*strrchr(directory, '/') = '\0';
-	(void)rmdir(directory); /* stays where others have files in it */
+	if (with_directory)
+		(void)rmdir(directory); /* stays where others have files in it */
 	return 0;
 }
 
-static void
-carry_out(struct enable *e, const struct plan *plan)
+/* Makes a file what @text says, nothing of it where there is none. */
+static int
+put_file(const struct planned *file, const char *text, size_t len)
 {
 	int r;
 
-	if (!plan->changes) {
+	if (len == 0)
+		return remove_dropin(file->path, strstr(file->path, UNIT_PROFILE_DIRECTORY) == NULL);
+	r = place_make_parents(file->path);
+	return r == 0 ? place_write(file->path, text, len, 0644) : r;
+}
+
+static bool
+carry_out_file(struct enable *e, struct planned *file)
+{
+	int r;
+
+	if (!file->changes)
+		return true;
+	if (e->dry_run) {
+		(void)printf("would %s %s\n%.*s", file->text.len == 0 ? "remove" : "write", file->path,
+			     (int)file->text.len, file->text.len > 0 ? file->text.data : "");
+		return true;
+	}
+	r = put_file(file, file->text.data, file->text.len);
+	if (r < 0) {
+		fail(e, file->path, strerror(-r));
+		return false;
+	}
+	file->done = true;
+	e->n_changed++;
+	return true;
+}
+
+static void
+take_back_file(struct planned *file)
+{
+	size_t len = file->old != NULL ? strlen(file->old) : 0;
+	int r = file->done ? put_file(file, file->old, len) : 0;
+
+	if (r < 0)
+		ctl_error("%s: cannot be put back as it was: %s", file->path, strerror(-r));
+	file->done = false;
+}
+
+/* Settings first: a unit that starts meanwhile is judged by them. */
+static void
+carry_out(struct enable *e, struct plan *plan)
+{
+	if (!plan->unit.changes && !plan->profile.changes) {
 		(void)printf("%s: %s\n", plan->name,
 			     e->disable ? "was not enabled" : "is enabled already");
 		return;
 	}
-	if (e->dry_run) {
-		(void)printf("%s %s\n", e->disable ? "would remove" : "would write", plan->path);
-		if (!e->disable)
-			(void)printf("%.*s", (int)plan->text.len, plan->text.data);
+	if (!carry_out_file(e, &plan->profile) || !carry_out_file(e, &plan->unit))
 		return;
-	}
-	if (e->disable) {
-		r = remove_dropin(plan->path);
-	} else {
-		r = place_make_parents(plan->path);
-		if (r == 0)
-			r = place_write(plan->path, plan->text.data, plan->text.len, 0644);
-	}
-	if (r < 0) {
-		fail(e, plan->path, strerror(-r));
+	e->n_profiles += plan->profile.done;
+}
+
+static void
+say_done(const struct enable *e, const struct plan *plan)
+{
+	if (plan->unit.done)
+		(void)printf("%s: %s, %s %s\n", plan->name, e->disable ? "disabled" : "enabled",
+			     e->disable ? "removed" : "wrote", plan->unit.path);
+	if (plan->profile.done)
+		(void)printf("%s: %s%s, %s %s\n", plan->name,
+			     e->profile != NULL ? "profile " : "the host's profile",
+			     e->profile != NULL ? e->profile : "",
+			     e->profile != NULL ? "wrote" : "removed", plan->profile.path);
+}
+
+/* A daemon that runs has its rules and settings whole again before anything else happens. */
+static void
+reload_daemon(struct enable *e)
+{
+	char why[UNIT_WHY_MAX];
+	bool runs;
+
+	if (e->failed || e->n_profiles == 0 || e->root[0] != '\0' || e->dry_run)
 		return;
+	if (!unit_profile_reload(&runs, why)) {
+		/* What is taken away is not put back because of other mistakes. */
+		if (e->disable)
+			ctl_error("%s: %s", e->command, why);
+		else
+			fail(e, "nothing is changed", why);
+	} else if (!runs) {
+		(void)printf("pyauditd does not run here: profiles hold from its next start on\n");
 	}
-	e->n_changed++;
-	(void)printf("%s: %s, %s %s\n", plan->name, e->disable ? "disabled" : "enabled",
-		     e->disable ? "removed" : "wrote", plan->path);
+}
+
+/* All or none: where one of them fails, nothing is changed. */
+static void
+carry_out_all(struct enable *e, struct plan *plans, size_t n)
+{
+	for (size_t i = 0; i < n && !e->failed; i++)
+		carry_out(e, &plans[i]);
+	reload_daemon(e);
+	for (size_t i = 0; i < n && !e->failed; i++)
+		say_done(e, &plans[i]);
+	for (size_t i = 0; i < n && e->failed; i++) {
+		take_back_file(&plans[i].unit);
+		take_back_file(&plans[i].profile);
+	}
+	if (e->failed)
+		e->n_changed = 0;
 }
 
 static void
 do_units(struct enable *e, const char *const *words, size_t n)
 {
 	struct plan *plans = calloc(n, sizeof(*plans));
+	char why[UNIT_WHY_MAX];
 
 	if (plans == NULL) {
 		fail(e, e->command, strerror(ENOMEM));
 		return;
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		buf_init(&plans[i].unit.text);
+		buf_init(&plans[i].profile.text);
 		plan_unit(e, words[i], &plans[i]);
-	/* All or none: a list with a slip in it changes nothing. */
-	for (size_t i = 0; i < n && !e->failed; i++)
-		carry_out(e, &plans[i]);
+	}
+	if (!e->failed && e->profile != NULL && !unit_profile_is_possible(e->root, e->profile, why))
+		fail(e, e->command, why);
+	carry_out_all(e, plans, n);
 	reload_manager(e);
 	for (size_t i = 0; i < n && !e->failed; i++)
-		restart_unit(e, plans[i].name, plans[i].changes);
-	for (size_t i = 0; i < n; i++)
-		buf_fini(&plans[i].text);
+		restart_unit(e, plans[i].name, plans[i].unit.changes);
+	for (size_t i = 0; i < n; i++) {
+		buf_fini(&plans[i].unit.text);
+		buf_fini(&plans[i].profile.text);
+		free(plans[i].unit.old);
+		free(plans[i].profile.old);
+	}
 	free(plans);
 }
 
-/* Names of the units that have a drop-in of ours. */
+struct names {
+	char **names;
+	size_t n;
+};
+
+static void
+add_name(struct names *names, const char *name, size_t len)
+{
+	char **more;
+
+	for (size_t i = 0; i < names->n; i++)
+		if (strlen(names->names[i]) == len && memcmp(names->names[i], name, len) == 0)
+			return;
+	more = reallocarray(names->names, names->n + 1, sizeof(*more));
+	if (more == NULL)
+		return;
+	names->names = more;
+	more[names->n] = strndup(name, len);
+	names->n += more[names->n] != NULL;
+}
+
+static bool
+is_our_file(const char *directory, const char *name, const char *below)
+{
+	CLEANUP(freep) char *path = NULL, *text = NULL;
+
+	if (asprintf(&path, "%s/%s%s", directory, name, below) < 0)
+		path = NULL;
+	return path != NULL && place_read(path, &text, NULL) == 0 && is_made_by_us(text);
+}
+
+/* Units that have a drop-in of ours. */
+static void
+add_units(struct names *names, const char *directory)
+{
+	const struct dirent *entry;
+	DIR *stream = opendir(directory);
+
+	while (stream != NULL && (entry = readdir(stream)) != NULL) {
+		size_t len = strlen(entry->d_name);
+
+		if (len > 2 && strcmp(entry->d_name + len - 2, ".d") == 0 &&
+		    is_our_file(directory, entry->d_name, "/" UNIT_DROPIN))
+			add_name(names, entry->d_name, len - 2);
+	}
+	if (stream != NULL)
+		(void)closedir(stream);
+}
+
+/* Units that have a profile of ours. */
+static void
+add_profiles(struct names *names, const char *root)
+{
+	CLEANUP(freep) char *directory = place_below(root, UNIT_PROFILE_DIRECTORY);
+	const struct dirent *entry;
+	DIR *stream = directory != NULL ? opendir(directory) : NULL;
+
+	while (stream != NULL && (entry = readdir(stream)) != NULL) {
+		char unit[UNIT_NAME_MAX + 1];
+
+		if (unit_profile_unit(unit, entry->d_name) &&
+		    is_our_file(directory, entry->d_name, ""))
+			add_name(names, unit, strlen(unit));
+	}
+	if (stream != NULL)
+		(void)closedir(stream);
+}
+
 static void
 do_all_units(struct enable *e)
 {
 	char directory[PATH_MAX], why[UNIT_WHY_MAX];
-	const struct dirent *entry;
-	char **names = NULL;
-	size_t n = 0;
-	DIR *stream;
+	struct names names = {0};
 
 	if (!unit_dropin_directory(directory, &e->scope, why)) {
 		fail(e, "--all", why);
 		return;
 	}
-	stream = opendir(directory);
-	while (stream != NULL && (entry = readdir(stream)) != NULL) {
-		CLEANUP(freep) char *path = NULL, *text = NULL;
-		size_t len = strlen(entry->d_name);
-		char **more;
-
-		if (len <= 2 || strcmp(entry->d_name + len - 2, ".d") != 0)
-			continue;
-		if (asprintf(&path, "%s/%s/" UNIT_DROPIN, directory, entry->d_name) < 0)
-			path = NULL;
-		if (path == NULL || place_read(path, &text, NULL) < 0 || !is_made_by_us(text))
-			continue;
-		more = reallocarray(names, n + 1, sizeof(*names));
-		if (more == NULL)
-			break;
-		names = more;
-		names[n] = strndup(entry->d_name, len - 2);
-		n += names[n] != NULL;
-	}
-	if (stream != NULL)
-		(void)closedir(stream);
-	if (n > 0)
-		do_units(e, (const char *const *)names, n);
-	for (size_t i = 0; i < n; i++)
-		free(names[i]);
-	free(names);
+	add_units(&names, directory);
+	if (!e->scope.user)
+		add_profiles(&names, e->root);
+	if (names.n > 0)
+		do_units(e, (const char *const *)names.names, names.n);
+	for (size_t i = 0; i < names.n; i++)
+		free(names.names[i]);
+	free(names.names);
 }
 
 /* The host */

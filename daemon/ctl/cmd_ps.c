@@ -25,7 +25,7 @@ static const char help[] =
 	"Usage: pyauditctl ps [--json] [--all] [--dir DIR]\n"
 	"\n"
 	"Shows every Python process of the host: watched (since when, by which way, the agent's version,\n"
-	"the policy's generation, the mode) or not, and why not.\n"
+	"the policy's generation, mode and profile) or not, and why not.\n"
 	"\n"
 	"  --json     one JSON object a line\n"
 	"  --all      also processes that may not be looked into, whatever they are\n"
@@ -184,6 +184,7 @@ print_json(const struct row *row)
 		json_key(&json, "generation");
 		json_uint(&json, (uint64_t)number_of(row->session, "generation"));
 		add_text(&json, "mode", text_of(row->session, "mode"));
+		add_text(&json, "profile", text_of(row->session, "profile"));
 		add_text(&json, "hook", text_of(row->session, "hook"));
 	} else {
 		add_text(&json, "why", row->word);
@@ -231,8 +232,9 @@ print_text(const struct row *row)
 		text_print_cell(stdout, text_of(row->session, "route"), 0);
 		(void)printf(" since %s, agent ", since);
 		text_print_cell(stdout, text_of(row->session, "agent"), 0);
-		(void)printf(", policy %.0f)%s", number_of(row->session, "generation"),
-			     palette->reset);
+		(void)printf(", policy %.0f, profile ", number_of(row->session, "generation"));
+		text_print_cell(stdout, text_of(row->session, "profile"), 0);
+		(void)printf(")%s", palette->reset);
 	} else {
 		(void)printf("  %s(", palette->dim);
 		text_print_cell(stdout, row->why, 0);

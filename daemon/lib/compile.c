@@ -307,15 +307,6 @@ put_slots(struct compiler *c, struct pyaudit_image *head)
 
 /* The whole. */
 
-static int
-find_rule(const struct rule_set *set, const char *id)
-{
-	for (size_t i = 0; i < set->n_rules; i++)
-		if (strcmp(set->rules[i].id, id) == 0)
-			return (int)i;
-	return -1;
-}
-
 static bool
 allow_rule(struct compiler *c, size_t target, size_t by)
 {
@@ -343,11 +334,10 @@ gather_allow(struct compiler *c)
 		const struct rule *rule = &set->rules[i];
 
 		for (size_t k = 0; rule->allow && k < rule->n_over; k++) {
-			int found = find_rule(set, rule->over[k]);
-
-			/* Parts stand behind the rules and have their rule's id. */
-			for (size_t at = found < 0 ? set->n_rules : (size_t)found; at < set->n_rules; at++)
-				if (set->rules[at].id == set->rules[found].id &&
+			/* Parts stand behind the rules and have their rule's id, as have other forms of
+			 * it in units with a profile of their own. */
+			for (size_t at = 0; at < set->n_rules; at++)
+				if (strcmp(set->rules[at].id, rule->over[k]) == 0 &&
 				    !allow_rule(c, at, i)) {
 					c->no_memory = true;
 					return;

@@ -138,6 +138,18 @@ split_by_unit(struct compiler *c, struct rule *rule, struct rule *ret_part)
 	rule->when = without.out;
 }
 
+/* Where the rule holds in some units alone, so do its parts. The bit of the unit is asked for first. */
+static void
+within_scope(struct compiler *c, const struct rule *rule, struct rule *part)
+{
+	union {
+		const struct expr *in;
+		struct expr *out;
+	} when = {.in = both(c, rule->scope, part->when)};
+
+	part->when = when.out;
+}
+
 bool
 compile_expand(struct compiler *c, const struct rule_set *set, struct rule_set *ret)
 {
@@ -166,6 +178,11 @@ compile_expand(struct compiler *c, const struct rule_set *set, struct rule_set *
 			rules[n++] = exception_part(c, rule, &rule->exceptions[k]);
 		if (rule->n_observe_in > 0)
 			split_by_unit(c, &rules[i], &rules[n++]);
+		if (rule->scope == NULL)
+			continue;
+		within_scope(c, rule, &rules[i]);
+		for (size_t k = n - rule_n_parts(rule); k < n; k++)
+			within_scope(c, rule, &rules[k]);
 	}
 	return !c->no_memory;
 }

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,26 @@ conf_profile_by_name(const char *name)
 	return NULL;
 }
 
+const char *
+conf_profile_of(const struct conf *conf, const char *unit)
+{
+	for (size_t i = unit != NULL ? conf->n_unit_profiles : 0; i > 0; i--) {
+		const struct conf_unit_profile *entry = &conf->unit_profiles[i - 1];
+		size_t len;
+
+		for (const char *at = entry->units; *(at += strspn(at, " \t")) != '\0'; at += len) {
+			char pattern[CONF_UNIT_MAX + 1];
+
+			len = strcspn(at, " \t");
+			memcpy(pattern, at, len);
+			pattern[len] = '\0';
+			if (fnmatch(pattern, unit, 0) == 0)
+				return entry->profile;
+		}
+	}
+	return conf->profile;
+}
+
 bool
 conf_observes(const struct conf *conf)
 {
@@ -97,6 +118,37 @@ set_profile(struct conf *conf, void *target, const char *value)
 	if (profile == NULL)
 		return "expected server, build, agent or audit";
 	conf->profile = profile;
+	return NULL;
+}
+
+/* "PROFILE UNIT..." */
+static const char *
+set_unit_profile(struct conf *conf, void *target, const char *value)
+{
+	struct conf_unit_profile *entry = &conf->unit_profiles[conf->n_unit_profiles];
+	size_t len = strcspn(value, " \t");
+	char name[16] = "";
+	const char *units = value + len + strspn(value + len, " \t");
+
+	(void)target;
+	if (len < sizeof(name))
+		memcpy(name, value, len);
+	*entry = (struct conf_unit_profile){.profile = conf_profile_by_name(name)};
+	if (entry->profile == NULL)
+		return "expected server, build, agent or audit, and units behind it";
+	if (*units == '\0')
+		return "expected units behind the profile, such as shop.service or worker@*.service";
+	for (const char *at = units; *at != '\0'; at += len, at += strspn(at, " \t")) {
+		len = strcspn(at, " \t");
+		if (len > CONF_UNIT_MAX)
+			return "the name of a unit is too long";
+	}
+	if (conf->n_unit_profiles == CONF_UNIT_PROFILES_MAX)
+		return "too many lines of unit_profile, at most 256";
+	entry->units = strdup(units);
+	if (entry->units == NULL)
+		return out_of_memory;
+	conf->n_unit_profiles++;
 	return NULL;
 }
 
@@ -210,6 +262,7 @@ static const struct conf_key keys[] = {
 	{"rules", set_rules, 0, 0, 0},
 	{"default_rules", set_bool, offsetof(struct conf, default_rules), 0, 0},
 	{"profile", set_profile, 0, 0, 0},
+	{"unit_profile", set_unit_profile, 0, 0, 0},
 	{"observe", set_bool, offsetof(struct conf, observe), 0, 0},
 	{"follow", set_follow, 0, 0, 0},
 	{"record", set_record, 0, 0, 0},
@@ -288,6 +341,10 @@ conf_fini(struct conf *conf)
 		free(conf->rules[i]);
 		origin_fini(&conf->rules_origins[i]);
 	}
+	for (size_t i = 0; i < conf->n_unit_profiles; i++) {
+		free(conf->unit_profiles[i].units);
+		origin_fini(&conf->unit_profiles[i].origin);
+	}
 	for (size_t i = 0; i < CONF_KEYS_MAX; i++)
 		origin_fini(&conf->origins[i]);
 	free(conf->ndjson);
@@ -338,7 +395,9 @@ conf_set(struct conf *conf, const char *name, const char *value, struct diag *di
 	}
 	if (origin_set(&conf->origins[key - keys], file, line, value) < 0 ||
 	    (key->set == set_rules &&
-	     origin_set(&conf->rules_origins[conf->n_rules - 1], file, line, value) < 0))
+	     origin_set(&conf->rules_origins[conf->n_rules - 1], file, line, value) < 0) ||
+	    (key->set == set_unit_profile &&
+	     origin_set(&conf->unit_profiles[conf->n_unit_profiles - 1].origin, file, line, value) < 0))
 		return -ENOMEM;
 	return CONF_OK;
 }
@@ -542,6 +601,12 @@ conf_show(const struct conf *conf, conf_show_fn *show, void *data)
 	for (size_t i = 0; i < N_KEYS; i++) {
 		const struct conf_origin *origin = &conf->origins[i];
 
+		for (size_t k = 0; keys[i].set == set_unit_profile && k < conf->n_unit_profiles; k++) {
+			origin = &conf->unit_profiles[k].origin;
+			show(data, keys[i].name, origin->value, origin->file, origin->line);
+		}
+		if (keys[i].set == set_unit_profile && conf->n_unit_profiles > 0)
+			continue;
 		if (keys[i].set != set_rules || conf->n_rules == 0) {
 			bool is_set = write_value(conf, &keys[i], &value);
 

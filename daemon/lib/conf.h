@@ -17,12 +17,21 @@
 #define CONF_RULES_MAX 64 /* paths */
 #define CONF_KEYS_MAX 64  /* rows of the table of keys */
 #define CONF_DROPINS_MAX 256 /* files of FILE.d */
+#define CONF_UNIT_MAX 255 /* bytes of a pattern of units */
+#define CONF_UNIT_PROFILES_MAX 256 /* lines of unit_profile */
 
 /* Where a value came from; all NULL and 0: it is the default. */
 struct conf_origin {
 	char *file; /* or "command line" */
 	unsigned line;
 	char *value; /* as it was written */
+};
+
+/* Units whose profile is not the host's. */
+struct conf_unit_profile {
+	const char *profile; /* one of conf_profiles */
+	char *units;	     /* globs with blanks between */
+	struct conf_origin origin;
 };
 
 enum conf_follow {
@@ -39,6 +48,8 @@ struct conf {
 	size_t n_rules;
 	bool default_rules;
 	const char *profile; /* one of conf_profiles */
+	struct conf_unit_profile unit_profiles[CONF_UNIT_PROFILES_MAX]; /* the last that names a unit counts */
+	size_t n_unit_profiles;
 	bool observe;
 	enum conf_follow follow; /* children with an environment of their own */
 	uint16_t record;       /* enum pyaudit_class bits */
@@ -64,6 +75,8 @@ struct conf {
 extern const char *const conf_profiles[];
 /* The one of that name, or NULL. */
 const char *conf_profile_by_name(const char *name);
+/* The profile of a unit, NULL for what is in none. */
+const char *conf_profile_of(const struct conf *conf, const char *unit);
 /* Whether nothing is to be refused: the setting, or the profile audit. */
 bool conf_observes(const struct conf *conf);
 

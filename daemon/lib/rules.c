@@ -128,6 +128,9 @@ rules_free(struct rule_set *set)
 		rule_fini(&set->rules[i]);
 	free(set->rules);
 	free_texts(set->files, set->n_files);
+	for (size_t i = 0; i < set->n_scopes; i++)
+		expr_free(set->scopes[i]);
+	free(set->scopes);
 	free(set);
 }
 
@@ -175,7 +178,7 @@ loader_init(struct loader *ld, int64_t now, struct diag *diag)
 
 /* Reads one file's text as JSON; where its shape is lost, that is all to be said of it. */
 static int
-add_source(struct loader *ld, const char *name, const char *text, size_t len)
+add_source(struct loader *ld, const char *name, const char *text, size_t len, bool only_names)
 {
 	struct rule_set *set = ld->set;
 	struct source *sources;
@@ -194,7 +197,8 @@ add_source(struct loader *ld, const char *name, const char *text, size_t len)
 	if (sources == NULL)
 		return -ENOMEM;
 	ld->sources = sources;
-	sources[ld->n_sources] = (struct source){.file = files[set->n_files - 1]};
+	sources[ld->n_sources] = (struct source){.file = files[set->n_files - 1], .only_names = only_names};
+	ld->only_names |= only_names;
 	r = jsonc_parse(&sources[ld->n_sources].doc, name, text, len, ld->diag);
 	if (r < 0)
 		return r;
@@ -207,7 +211,7 @@ add_source(struct loader *ld, const char *name, const char *text, size_t len)
 
 /* What a file has beside its rules. False: nothing in it can be understood. */
 static bool
-read_head(struct loader *ld, const struct jsonc *root)
+read_head(struct loader *ld, const struct jsonc *root, bool only_names)
 {
 	static const char *const keys[] = {"version", "lists", "macros", "rules", "mode", NULL};
 	const struct jsonc *version, *value;
@@ -230,7 +234,7 @@ read_head(struct loader *ld, const struct jsonc *root)
 	value = loader_get(ld, root, "macros", JSONC_OBJECT);
 	for (const struct jsonc *m = value != NULL ? value->child : NULL; m != NULL; m = m->next)
 		names_read_macro(ld, m);
-	value = loader_get(ld, root, "rules", JSONC_ARRAY);
+	value = only_names ? NULL : loader_get(ld, root, "rules", JSONC_ARRAY);
 	for (const struct jsonc *m = value != NULL ? value->child : NULL; m != NULL; m = m->next)
 		if (m->type == JSONC_OBJECT && jsonc_get(m, "override") != NULL)
 			loader_note_override(ld, m);
@@ -257,7 +261,7 @@ finish(struct loader *ld, struct rule_set **ret_set)
 
 	for (size_t i = 0; i < ld->n_sources; i++) {
 		ld->file = ld->sources[i].file;
-		if (!read_head(ld, ld->sources[i].doc->root)) {
+		if (!read_head(ld, ld->sources[i].doc->root, ld->sources[i].only_names)) {
 			jsonc_free(ld->sources[i].doc);
 			ld->sources[i].doc = NULL;
 		}
@@ -267,12 +271,12 @@ finish(struct loader *ld, struct rule_set **ret_set)
 		(void)names_resolve_macro(ld, &ld->macros[i]);
 	for (size_t i = 0; i < ld->n_sources && !ld->no_memory; i++) {
 		ld->file = ld->sources[i].file;
-		if (ld->sources[i].doc != NULL)
+		if (ld->sources[i].doc != NULL && !ld->sources[i].only_names)
 			read_body(ld, ld->sources[i].doc->root);
 	}
 	if (!ld->no_memory)
 		(void)loader_check_rules(ld);
-	if (!ld->mistakes) /* else what names them may have been lost */
+	if (!ld->mistakes && !ld->only_names) /* else what names them may have been lost */
 		names_warn_unused(ld);
 	if (ld->no_memory)
 		return -ENOMEM;
@@ -286,10 +290,21 @@ finish(struct loader *ld, struct rule_set **ret_set)
 int
 rules_load(struct rule_set **ret_set, const char *const *paths, size_t n_paths, struct diag *diag)
 {
+	return rules_load_naming(ret_set, paths, n_paths, NULL, 0, diag);
+}
+
+int
+rules_load_naming(struct rule_set **ret_set, const char *const *paths, size_t n_paths,
+		  const char *const *names_of, size_t n_names_of, struct diag *diag)
+{
 	CLEANUP(paths_fini) struct rules_paths list = {0};
 	CLEANUP(loader_fini) struct loader ld;
 	int r = loader_init(&ld, (int64_t)time(NULL), diag);
+	size_t n_before;
 
+	for (size_t i = 0; r == 0 && i < n_names_of; i++)
+		r = paths_add(&ld, &list, names_of[i]);
+	n_before = list.n_paths;
 	for (size_t i = 0; r == 0 && i < n_paths; i++)
 		r = paths_add(&ld, &list, paths[i]);
 	for (size_t i = 0; r == 0 && i < list.n_paths; i++) {
@@ -298,7 +313,7 @@ rules_load(struct rule_set **ret_set, const char *const *paths, size_t n_paths, 
 
 		r = paths_read(&ld, list.paths[i].path, &text, &len);
 		if (r == 0 && text != NULL)
-			r = add_source(&ld, list.paths[i].path, text, len);
+			r = add_source(&ld, list.paths[i].path, text, len, i < n_before);
 	}
 	return r == 0 ? finish(&ld, ret_set) : r;
 }
@@ -311,7 +326,7 @@ rules_parse_at(struct rule_set **ret_set, const char *name, const char *text, si
 	int r = loader_init(&ld, now, diag);
 
 	if (r == 0)
-		r = add_source(&ld, name, text, len);
+		r = add_source(&ld, name, text, len, false);
 	return r == 0 ? finish(&ld, ret_set) : r;
 }
 

@@ -182,6 +182,7 @@ struct rule {
 	char **other_events; /* names no CPython raises: events of libraries */
 	size_t n_other_events;
 	struct expr *when; /* one AND of all conditions; exceptions are in it as AND NOT */
+	const struct expr *scope; /* of the set's scopes: holds in units of its profiles; NULL: everywhere */
 	struct rule_condition *conditions;
 	size_t n_conditions;
 	struct rule_exception *exceptions;
@@ -213,6 +214,8 @@ struct rule_set {
 	size_t n_rules;
 	char **files;
 	size_t n_files;
+	struct expr **scopes; /* unit_rules.h */
+	size_t n_scopes;
 };
 
 enum rules_outcome {
@@ -224,6 +227,9 @@ enum rules_outcome {
  * file of the same name replaces an earlier one). 0, RULES_E_INVALID, or a negative errno. */
 int rules_load(struct rule_set **ret_set, const char *const *paths, size_t n_paths,
 	       struct diag *diag);
+/* The same; of the files @names_of only lists and macros are read, so that other files may name them. */
+int rules_load_naming(struct rule_set **ret_set, const char *const *paths, size_t n_paths,
+		      const char *const *names_of, size_t n_names_of, struct diag *diag);
 /* The same from memory; for tests, fuzzers and filters. */
 int rules_parse(struct rule_set **ret_set, const char *name, const char *text, size_t len,
 		struct diag *diag);

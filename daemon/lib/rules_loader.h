@@ -59,6 +59,7 @@ struct extension {
 struct source {
 	const char *file; /* owned by set->files */
 	struct jsonc_doc *doc;
+	bool only_names; /* its rules are not read */
 };
 
 struct loader {
@@ -86,6 +87,7 @@ struct loader {
 	size_t rules_size, n_nodes;
 	bool mistakes;
 	bool no_memory;
+	bool only_names; /* of some source no more was read */
 	/* What is read now. */
 	const char *file;
 	bool observe; /* the file says so */

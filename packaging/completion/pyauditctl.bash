@@ -101,11 +101,12 @@ _pyauditctl()
 		enable | disable)
 			case $prev in
 			--mode) words="observe enforce" ;;
+			--profile) words="server build agent audit" ;;
 			--root) _pyauditctl_files -d; return ;;
 			*)
 				if [[ $cur == -* ]]; then
 					words="--user --host --restart --root --dry-run --help"
-					[[ ${COMP_WORDS[1]} == enable ]] && words+=" --mode" || words+=" --all"
+					[[ ${COMP_WORDS[1]} == enable ]] && words+=" --mode --profile" || words+=" --all"
 				else
 					words=$(systemctl list-unit-files --no-legend --type=service 2>/dev/null |
 						sed 's/ .*//')
