@@ -22,6 +22,7 @@ struct policy {
 	const void *image; /* mapped read-only; NULL: slot is empty */
 	size_t size;
 	uint64_t generation;
+	uint32_t serial; /* no other policy of the process has had it: memo.h */
 	struct pyaudit_proc_bits proc;
 };
 

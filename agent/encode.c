@@ -347,11 +347,26 @@ sequence(struct encode_values *values, PyObject *object, bool is_tuple, struct p
 		ret->flags = PYAUDIT_VALUE_CUT;
 }
 
+static inline PyObject *
+tuple_item(PyObject *tuple, unsigned n)
+{
+	PyObject *item;
+
+	if (python.tuple_items == 0)
+		return python.PyTuple_GetItem(tuple, (ssize_t)n);
+	memcpy(&item, (const char *)tuple + python.tuple_items + n * sizeof(item), sizeof(item));
+	return item;
+}
+
 unsigned
 encode_args(struct encode_values *values, PyObject *args)
 {
-	ssize_t n = args != NULL ? python.PyTuple_Size(args) : 0;
+	ssize_t n = 0;
 
+	if (args != NULL && python.tuple_items != 0 && python_type(args) == python.PyTuple_Type)
+		memcpy(&n, (const char *)args + python.type_offset + sizeof(void *), sizeof(n));
+	else if (args != NULL)
+		n = python.PyTuple_Size(args);
 	if (n < 0) {
 		python.PyErr_Clear();
 		n = 0;
@@ -363,7 +378,7 @@ encode_args(struct encode_values *values, PyObject *args)
 void
 encode_arg(struct encode_values *values, PyObject *args, unsigned n)
 {
-	PyObject *object = python.PyTuple_GetItem(args, (ssize_t)n);
+	PyObject *object = tuple_item(args, n);
 	PyObject *type = python_type(object);
 	unsigned long flags = 0;
 
@@ -375,4 +390,31 @@ encode_arg(struct encode_values *values, PyObject *args, unsigned n)
 		sequence(values, object, flags == PY_TYPE_TUPLE, &values->value[n]);
 	else
 		scalar(values->text, object, &values->value[n]);
+}
+
+uint32_t
+encode_plain(struct encode_values *values, PyObject *args, unsigned n)
+{
+	uint32_t filled = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		PyObject *object = tuple_item(args, i);
+		PyObject *type = python_type(object);
+		struct pyaudit_value *v = &values->value[i];
+		int64_t number;
+
+		if (type == python.PyUnicode_Type && is_exact_ascii(object))
+			exact_str(values->text, object, v);
+		else if (object == python._Py_NoneStruct)
+			set_number(v, PYAUDIT_TAG_NONE, 0);
+		else if (type == python.PyLong_Type &&
+			 python_small_int(object, python.int_size, python.int_tagged, &number))
+			set_number(v, PYAUDIT_TAG_INT, number);
+		else if (object == python._Py_TrueStruct || object == python._Py_FalseStruct)
+			set_number(v, PYAUDIT_TAG_BOOL, object == python._Py_TrueStruct);
+		else
+			continue;
+		filled |= UINT32_C(1) << i;
+	}
+	return filled;
 }

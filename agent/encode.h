@@ -27,6 +27,10 @@ struct encode_values {
 unsigned encode_args(struct encode_values *values, PyObject *args);
 void encode_arg(struct encode_values *values, PyObject *args, unsigned n);
 
+/* Fills those of the first @n that cost a few loads each: exact ASCII str, small int, None, bool. Their
+ * bits. */
+uint32_t encode_plain(struct encode_values *values, PyObject *args, unsigned n);
+
 /* An exact or derived str as text; absent for anything else. */
 struct pyaudit_value encode_str(struct encode_text *text, PyObject *object);
 

@@ -17,6 +17,7 @@
 #include "announce.h"
 #include "encode.h"
 #include "link.h"
+#include "memo.h"
 #include "origin.h"
 #include "registration.h"
 #include "search.h"
@@ -291,6 +292,7 @@ decide(const struct policy *policy, const struct pyaudit_slot *slot, struct pyau
 							       : PYAUDIT_ACTION_NONE;
 	ret->observed = 0;
 	ret->n_hits = 0;
+	ret->pure = 1;
 }
 
 /* Where an event is judged, and what it is written into. */
@@ -338,10 +340,22 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 	uint16_t id = pyaudit_get16(slot->event);
 	struct pyaudit_event event;
 	struct pyaudit_verdict verdict;
+	struct memo_key key;
+	unsigned n_args;
+	uint32_t plain;
+	bool keyed;
 	int rule;
 
 	if (UNLIKELY(!python.measured))
 		python_measure();
+	n_args = encode_args(&raised.values, args);
+	plain = encode_plain(&raised.values, args, n_args);
+	/* Names of others are not in the key, and what is announced or recorded is so each time. */
+	keyed = slot->flags == PYAUDIT_SLOT_JUDGE && id != PYAUDIT_EV_OTHER &&
+		plain == (UINT32_C(1) << n_args) - 1 &&
+		memo_key(&key, policy->serial, id, values, n_args);
+	if (keyed && memo_has(&key) && !is_paused())
+		return GO_ON;
 	event = (struct pyaudit_event){
 		.id = id,
 		.layer = PYAUDIT_LAYER_AUDIT,
@@ -349,7 +363,8 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 		.name_len = id != PYAUDIT_EV_OTHER ? pyaudit_get32(slot->name_len)
 						   : (uint32_t)strlen(name),
 		.args = values,
-		.n_args = (uint8_t)encode_args(&raised.values, args),
+		.n_args = (uint8_t)n_args,
+		.fetched = plain,
 		.fetch = fetch_argument,
 		.frames = frames,
 		.origin = fetch_origin,
@@ -366,10 +381,13 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 	if (UNLIKELY(id == PYAUDIT_EV_OS_EXEC) && verdict.action >= PYAUDIT_ACTION_ALERT &&
 	    is_passed_over(&event, args, &verdict, &rule))
 		return rule;
-	if (verdict.action < PYAUDIT_ACTION_BLOCK)
+	if ((slot->flags & PYAUDIT_SLOT_ANNOUNCE) != 0 && verdict.action < PYAUDIT_ACTION_BLOCK)
 		announce(&event, verdict.action, thread_id());
-	if (verdict.action == PYAUDIT_ACTION_NONE)
+	if (verdict.action == PYAUDIT_ACTION_NONE) {
+		if (keyed && verdict.pure)
+			memo_add(&key);
 		return GO_ON;
+	}
 	deliver(policy, &event, &verdict, agent.pid, thread_id(), room.record);
 	if (UNLIKELY(verdict.action == PYAUDIT_ACTION_KILL))
 		end_process((uint32_t)getpid());

@@ -90,6 +90,7 @@ put_in_force(const void *image, size_t size, const struct pyaudit_facts *facts)
 	slot->image = image;
 	slot->size = size;
 	slot->generation = pyaudit_image_generation(image);
+	slot->serial = agent.n_policies;
 	pyaudit_image_bind(image, facts, &slot->proc);
 	atomic_store_explicit(&agent.policy, slot, memory_order_release);
 	if (agent.ring != NULL)

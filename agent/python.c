@@ -13,6 +13,8 @@ struct python python;
 
 /* Bytes of a type object that are searched for its own type pointer. */
 #define TYPE_HEAD_MAX 64
+/* Bytes behind a tuple's size in which its elements begin. */
+#define TUPLE_HEAD_MAX 32
 /* Bytes of a code object that are searched for co_filename. */
 #define CODE_HEAD_MAX 256
 
@@ -157,12 +159,73 @@ out:
 			python.Py_DecRef(sample[i]);
 }
 
+/* The elements of a tuple stand in it: from 3.14 on behind its hash, too. */
+static void
+measure_tuple(void)
+{
+	PyObject *members[3] = {python._Py_NoneStruct, python._Py_TrueStruct,
+				python._Py_FalseStruct};
+	size_t head = python.type_offset + sizeof(void *);
+	PyObject *sample = python.Py_BuildValue("(OOO)", members[0], members[1], members[2]);
+	ssize_t size;
+
+	if (sample == NULL) {
+		python.PyErr_Clear();
+		return;
+	}
+	memcpy(&size, (const char *)sample + head, sizeof(size));
+	for (size_t at = head + sizeof(size); size == 3 && at <= head + TUPLE_HEAD_MAX;
+	     at += sizeof(void *)) {
+		if (memcmp((const char *)sample + at, members, sizeof(members)) == 0) {
+			python.tuple_items = at;
+			break;
+		}
+	}
+	python.Py_DecRef(sample);
+}
+
+/* An int begins with its number of digits, as a negative number where it is negative; from 3.12 on with
+ * a tag of both. What is read has to be what the interpreter says, of each sample. */
+static bool
+int_layout_holds(size_t size_offset, bool tagged)
+{
+	static const int samples[] = {0, 1, -1, 524288, -70000, (1 << 30) - 1, 1 - (1 << 30)};
+	bool holds = true;
+
+	for (size_t i = 0; holds && i < sizeof(samples) / sizeof(samples[0]); i++) {
+		PyObject *sample = python.Py_BuildValue("i", samples[i]);
+		int64_t found;
+
+		if (sample == NULL) {
+			python.PyErr_Clear();
+			return false;
+		}
+		holds = python_small_int(sample, size_offset, tagged, &found) &&
+			found == samples[i];
+		python.Py_DecRef(sample);
+	}
+	return holds;
+}
+
+static void
+measure_int(void)
+{
+	size_t size_offset = python.type_offset + sizeof(void *);
+	bool tagged = python.minor >= 12;
+
+	python.int_tagged = tagged;
+	if (int_layout_holds(size_offset, tagged))
+		python.int_size = size_offset;
+}
+
 void
 python_measure(void)
 {
 	if (python.type_offset == 0 && !measure_type_offset())
 		return;
 	measure_str();
+	measure_tuple();
+	measure_int();
 	python.measured = true;
 }
 

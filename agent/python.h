@@ -116,6 +116,9 @@ struct python {
 	size_t str_length; /* of its length */
 	size_t str_state;  /* of the word with its flags */
 	uint32_t str_ascii; /* bits of that word set in compact ASCII strs, and not both in others */
+	size_t tuple_items; /* of the first element of a tuple; its size follows the object head */
+	size_t int_size;    /* of the word with size and sign of an int, its first digit behind it */
+	bool int_tagged;    /* 3.12 on: that word is a tag, size << 3 | sign */
 	size_t code_filename; /* of co_filename in a code object; co_name follows it */
 	size_t code_linetable; /* of co_linetable, where lines are remembered: from 3.11 on */
 	bool measured;
@@ -140,6 +143,29 @@ void python_measure(void);
 
 /* Measures the layout of code objects on @code, once. False: it cannot be told. */
 bool python_measure_code(PyObject *code);
+
+/* The value of an exact int of at most one digit; false where it has more, or @size_offset is 0. */
+static inline bool
+python_small_int(PyObject *object, size_t size_offset, bool tagged, int64_t *ret)
+{
+	int64_t size;
+	uint32_t digit;
+
+	if (size_offset == 0)
+		return false;
+	__builtin_memcpy(&size, (const char *)object + size_offset, sizeof(size));
+	if (tagged) {
+		int64_t sign = size & 3; /* 0: positive, 1: zero, 2: negative */
+
+		size >>= 3;
+		size = sign == 1 ? 0 : sign == 2 ? -size : size;
+	}
+	if (size < -1 || size > 1)
+		return false;
+	__builtin_memcpy(&digit, (const char *)object + size_offset + sizeof(size), sizeof(digit));
+	*ret = size * (int64_t)digit;
+	return true;
+}
 
 static inline PyObject *
 python_type(PyObject *object)

@@ -24,6 +24,11 @@
 #define N_EVENT_FIELDS PYAUDIT_F_PROC_PID
 static_assert(N_EVENT_FIELDS <= 64, "fields fit the word of those fetched");
 
+/* Fields that say the same of the same arguments, wherever and whenever the event is raised. A new one
+ * is not among them until it is put here. */
+#define PURE_FIELDS ((UINT64_C(2) << PYAUDIT_F_SECRET_KIND) - 1)
+static_assert(PYAUDIT_F_SECRET_KIND - PYAUDIT_F_EVENT == 43, "each of these fields is pure");
+
 #define MEMO_SIZE 64
 
 struct judge {
@@ -929,6 +934,7 @@ pyaudit_judge(const void *image, const struct pyaudit_slot *slot,
 		slot->flags & PYAUDIT_SLOT_RECORD ? PYAUDIT_ACTION_RECORD : PYAUDIT_ACTION_NONE;
 	ret->observed = 0;
 	ret->n_hits = 0;
+	ret->pure = 1;
 	if ((slot->flags & PYAUDIT_SLOT_JUDGE) == 0)
 		return;
 
@@ -961,6 +967,7 @@ pyaudit_judge(const void *image, const struct pyaudit_slot *slot,
 	}
 	if (j.weakened && ret->action == PYAUDIT_ACTION_ALERT)
 		ret->observed = 1;
+	ret->pure = (j.fetched & ~PURE_FIELDS) == 0;
 }
 
 void

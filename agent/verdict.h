@@ -14,6 +14,8 @@ struct pyaudit_verdict {
 	uint8_t action;	  /* enum pyaudit_action: the strongest; RECORD where only the slot asks */
 	uint8_t observed; /* 1: block or kill, weakened to alert by observe mode */
 	uint8_t n_hits;	  /* rules that matched, strongest first; allowed ones are left out */
+	uint8_t pure;	  /* 1: the same arguments have it again, in this process and by this image;
+			   * no rule looked at the code that raised the event */
 	uint16_t hits[PYAUDIT_HITS_MAX];
 };
 

@@ -222,6 +222,12 @@ other_names(struct compiler *c, const char ***ret)
 	return k;
 }
 
+static bool
+asks_for(struct compiler *c, unsigned event)
+{
+	return make_slot(c, event, NULL, compile_records(c->options, event)).flags != 0;
+}
+
 /* Whether the libc layer asks for what this event announces: agent/hook.c, act_of. */
 static bool
 announces(struct compiler *c, unsigned event)
@@ -230,9 +236,9 @@ announces(struct compiler *c, unsigned event)
 	bool wanted = false;
 
 	if (event == PYAUDIT_EV_SOCKET_CONNECT)
-		return make_slot(c, PYAUDIT_EV_LIBC_CONNECT, NULL, false).flags != 0;
+		return asks_for(c, PYAUDIT_EV_LIBC_CONNECT);
 	for (unsigned libc = PYAUDIT_EV_LIBC_EXEC; class != 0 && libc <= PYAUDIT_EV_LIBC_SYSTEM; libc++)
-		wanted |= make_slot(c, libc, NULL, false).flags != 0;
+		wanted |= asks_for(c, libc);
 	return wanted;
 }
 
@@ -258,8 +264,8 @@ put_slots(struct compiler *c, struct pyaudit_image *head)
 		const struct pyaudit_event_info *info = &pyaudit_events[event];
 
 		slot = make_slot(c, event, NULL, compile_records(options, event));
-		if (slot.flags == 0 && announces(c, event))
-			slot.flags = PYAUDIT_SLOT_ANNOUNCE;
+		if (announces(c, event))
+			slot.flags |= PYAUDIT_SLOT_ANNOUNCE;
 		if (slot.flags != 0 || options->record_all)
 			add_slot(c, &slots, info->name, slot);
 	}

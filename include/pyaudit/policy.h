@@ -40,8 +40,8 @@
 enum pyaudit_slot_flags {
 	PYAUDIT_SLOT_RECORD = 1 << 0, /* goes to the ring whatever the rules say */
 	PYAUDIT_SLOT_JUDGE = 1 << 1,  /* some rule names the event */
-	PYAUDIT_SLOT_ANNOUNCE = 1 << 2, /* looked at so that the libc call behind it is known to be
-					 * no act of its own */
+	PYAUDIT_SLOT_ANNOUNCE = 1 << 2, /* somebody asks for the libc call behind it, which is then
+					 * known to be no act of its own */
 };
 
 struct pyaudit_slot {

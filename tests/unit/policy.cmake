@@ -3,5 +3,6 @@
 set(PYAUDIT_UNIT_POLICY pattern compile verdict filter)
 list(APPEND PYAUDIT_UNIT_POLICY unit_rules)
 set(PYAUDIT_UNIT_unit_rules_LIBRARIES -Wl,--wrap=calloc,--wrap=realloc)
+set(PYAUDIT_UNIT_verdict_SOURCES ${CMAKE_SOURCE_DIR}/agent/memo.c)
 set(PYAUDIT_UNIT_compile_LIBRARIES
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc)

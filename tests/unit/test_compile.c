@@ -127,8 +127,9 @@ classes_are_recorded_but_noise_is_not(void **state)
 	struct image image = build(NO_RULES, &classes);
 
 	(void)state;
-	assert_int_equal(flags_of(&image, "os.system"), PYAUDIT_SLOT_RECORD);
-	assert_int_equal(flags_of(&image, "socket.connect"), PYAUDIT_SLOT_RECORD);
+	assert_int_equal(flags_of(&image, "os.system"), PYAUDIT_SLOT_RECORD | PYAUDIT_SLOT_ANNOUNCE);
+	assert_int_equal(flags_of(&image, "socket.connect"),
+			 PYAUDIT_SLOT_RECORD | PYAUDIT_SLOT_ANNOUNCE);
 	assert_int_equal(flags_of(&image, "open"), 0);
 	assert_int_equal(flags_of(&image, "library.event"), 0);
 	image_fini(&image);
@@ -164,6 +165,30 @@ every_event_is_found_by_its_name(void **state)
 		assert_int_equal(pyaudit_get16(slot->event),
 				 pyaudit_event_by_name(name, strlen(name)));
 	}
+	image_fini(&image);
+}
+
+/* To announce an act takes a walk over the stack. */
+static void
+acts_are_announced_where_the_libc_layer_asks_for_them(void **state)
+{
+	struct compile_options options = {.generation = 1};
+	struct image image = build(ONE_RULE("\"subprocess.Popen\"", ANY), &options);
+
+	(void)state;
+	assert_int_equal(flags_of(&image, "subprocess.Popen"), PYAUDIT_SLOT_JUDGE);
+	assert_int_equal(flags_of(&image, "os.exec"), 0);
+	image_fini(&image);
+
+	image = build(ONE_RULE("\"libc.exec\"", ANY), &options);
+	assert_int_equal(flags_of(&image, "subprocess.Popen"), PYAUDIT_SLOT_ANNOUNCE);
+	assert_int_equal(flags_of(&image, "socket.connect"), 0);
+	image_fini(&image);
+
+	image = build(ONE_RULE("\"@exec\"", ANY), &options);
+	assert_int_equal(flags_of(&image, "subprocess.Popen"),
+			 PYAUDIT_SLOT_JUDGE | PYAUDIT_SLOT_ANNOUNCE);
+	assert_int_equal(flags_of(&image, "socket.connect"), 0);
 	image_fini(&image);
 }
 
@@ -428,6 +453,7 @@ main(void)
 		cmocka_unit_test(without_rules_and_settings_nobody_asks),
 		cmocka_unit_test(classes_are_recorded_but_noise_is_not),
 		cmocka_unit_test(every_event_is_found_by_its_name),
+		cmocka_unit_test(acts_are_announced_where_the_libc_layer_asks_for_them),
 		cmocka_unit_test(events_of_libraries_have_slots_of_their_own),
 		cmocka_unit_test(fields_of_events_stand_before_those_of_processes),
 		cmocka_unit_test(rules_that_never_hold_cost_nothing),

@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "compile.h"
+#include "memo.h"
 #include "reference.h"
 #include "rules.h"
 #include "verdict.h"
@@ -1195,6 +1196,52 @@ report(const struct rule_set *set, const struct scene *scene, const struct pyaud
 
 #define EVENTS_PER_SET 40
 
+static unsigned long n_remembered, n_recalled;
+
+/* What the agent would not judge again, because the table of what concerned nobody has it, concerns
+ * nobody by the reference: the same event from other code, and one that shares some of its arguments. A
+ * policy of its own for each scene, for a process has the same facts as long as a policy is in force. */
+static void
+check_memo(const struct rule_set *set, const struct compile_options *options, struct random *random,
+	   struct scene *scene, const struct pyaudit_verdict *verdict)
+{
+	static uint32_t policy;
+	struct pyaudit_verdict reference;
+	struct memo_key key;
+	struct texts texts;
+	struct scene other;
+
+	if (verdict->action != PYAUDIT_ACTION_NONE || !verdict->pure ||
+	    !memo_key(&key, ++policy, scene->event.id, scene->args, scene->event.n_args))
+		return;
+	memo_add(&key);
+	memo_add(&key);
+	assert_true(memo_has(&key));
+	n_remembered++;
+	random_scene(random, &other, &texts);
+	other.event.id = scene->event.id;
+	other.event.name = scene->event.name;
+	other.event.name_len = scene->event.name_len;
+	other.event.layer = scene->event.layer;
+	other.facts = scene->facts;
+	if (other.event.n_args < scene->event.n_args)
+		other.event.n_args = scene->event.n_args;
+	for (unsigned i = 0; i < scene->event.n_args; i++)
+		if (below(random, 8) != 0)
+			other.args[i] = scene->args[i];
+	if (below(random, 8) != 0)
+		other.event.n_args = scene->event.n_args;
+	if (!memo_key(&key, policy, other.event.id, other.args, other.event.n_args) ||
+	    !memo_has(&key))
+		return;
+	n_recalled++;
+	reference_judge(set, options, &other.facts, &other.event, &reference);
+	if (reference.action == PYAUDIT_ACTION_NONE)
+		return;
+	report(set, &other, verdict, &reference, 0);
+	fail_msg("remembered as nothing, and is something");
+}
+
 static void
 image_and_reference_agree_on_random_rules(void **state)
 {
@@ -1234,8 +1281,10 @@ image_and_reference_agree_on_random_rules(void **state)
 			if (verdict.action == reference.action &&
 			    verdict.observed == reference.observed &&
 			    verdict.n_hits == reference.n_hits &&
-			    memcmp(verdict.hits, reference.hits, verdict.n_hits * 2u) == 0)
+			    memcmp(verdict.hits, reference.hits, verdict.n_hits * 2u) == 0) {
+				check_memo(set, &options, &random, &scene, &verdict);
 				continue;
+			}
 			report(set, &scene, &verdict, &reference, seed);
 			fail_msg("image and reference differ");
 		}
@@ -1243,8 +1292,10 @@ image_and_reference_agree_on_random_rules(void **state)
 			image_fini(&image);
 		rules_free(set);
 	}
-	print_message("%lu pairs, %lu rule sets (%lu refused), %lu matched, %lu blocked\n", n,
-		      n_sets, n_refused, n_matched, n_blocked);
+	print_message("%lu pairs, %lu rule sets (%lu refused), %lu matched, %lu blocked; %lu "
+		      "remembered, %lu recalled\n", n, n_sets, n_refused, n_matched, n_blocked,
+		      n_remembered, n_recalled);
+	assert_true(n_recalled > n / 100);
 	assert_true(n_matched > n / 10);
 	assert_true(n_refused < n_sets / 10);
 }
