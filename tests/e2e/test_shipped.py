@@ -196,3 +196,20 @@ def test_shipped_rules_fire(ctl_run, python, tmp_path):
         assert said[name].startswith(denied) == (name in BLOCKED), (name, said[name])
         assert (said[name] == "PermissionError [Errno 1]") == (name in BLOCKED_BY_LIBC), (name, said[name])
     assert {e["rule"] for e in result.kind("alert", action="block")} == BLOCKED | BLOCKED_BY_LIBC, str(result)
+
+
+def test_a_logged_traceback_is_no_code_from_a_request(ctl_run, python, tmp_path):
+    """From 3.11 on, tracebacks parse the lines they show: the application's own text, which is not run."""
+    script = tmp_path / "errors.py"
+    script.write_text(PROGRAM + textwrap.dedent("""
+        import logging
+        def app():
+            try:
+                return len(os.system) + subprocess.DEVNULL
+            except TypeError:
+                logging.exception("in a handler")
+        in_request(app)
+        """))
+    result = ctl_run([python, str(script)], default_rules=True)
+    assert result.returncode == 0 and "return len(os.system)" in result.stderr, result
+    assert not result.kind("alert"), result
