@@ -128,6 +128,8 @@ add_head(struct buf *out, const struct report_view *view)
 	add_sum(out, "", tally->n, "alerts");
 	add_sum(out, " class=\"deny\"", tally->n_denied, "acts denied");
 	add_sum(out, "", tally->n_observed, "would have been denied");
+	if (tally->n_suppressed > 0)
+		add_sum(out, "", tally->n_suppressed, "of them held back by limits");
 	add_sum(out, " class=\"warning\"", tally->n_lost, "events lost");
 	buf_add_str(out, "</div>\n");
 }

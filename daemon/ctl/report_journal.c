@@ -19,10 +19,11 @@ static const char *const fields[] = {
 	"PYAUDIT_ACTION", "PYAUDIT_SEVERITY", "PYAUDIT_SCRIPT",      "PYAUDIT_EXE",
 	"PYAUDIT_UNIT",   "PYAUDIT_USER",     "PYAUDIT_CALLER_FILE", "PYAUDIT_CALLER_LINE",
 	"PYAUDIT_PID",    "PYAUDIT_OBSERVED", "PYAUDIT_LOST",
+	"PYAUDIT_SUPPRESSED", "PYAUDIT_DENIALS",
 };
 enum field {
 	MESSAGE, KIND, RULE, EVENT, ACTION, SEVERITY, SCRIPT, EXE,
-	UNIT, USER, CALLER_FILE, CALLER_LINE, PID, OBSERVED, LOST, N_FIELDS,
+	UNIT, USER, CALLER_FILE, CALLER_LINE, PID, OBSERVED, LOST, SUPPRESSED, DENIALS, N_FIELDS,
 };
 
 struct entry {
@@ -90,6 +91,9 @@ take_entry(struct incident *ret, const struct entry *entry, uint64_t time_us)
 	*ret = (struct incident){
 		.time_ns = time_us * 1000,
 		.is_loss = strcmp(text_of(entry, KIND), "loss") == 0,
+		.is_summary = strcmp(text_of(entry, KIND), "summary") == 0,
+		.n_suppressed = strtoull(text_of(entry, SUPPRESSED), NULL, 10),
+		.n_denials = strtoull(text_of(entry, DENIALS), NULL, 10),
 		.is_denied = strcmp(action, "block") == 0 || strcmp(action, "kill") == 0,
 		.is_observed = strcmp(text_of(entry, OBSERVED), "1") == 0,
 		.lost = strtoull(text_of(entry, LOST), NULL, 10),
@@ -119,7 +123,7 @@ match_uid(sd_journal *journal, unsigned uid)
 	return sd_journal_add_match(journal, match, 0);
 }
 
-/* Alerts and losses, by whom they may come from: matches of one field are alternatives. */
+/* Alerts, summaries and losses, by whom they may come from: matches of one field are alternatives. */
 static int
 add_matches(sd_journal *journal)
 {
@@ -128,6 +132,8 @@ add_matches(sd_journal *journal)
 
 	if (r >= 0)
 		r = sd_journal_add_match(journal, "PYAUDIT_KIND=loss", 0);
+	if (r >= 0)
+		r = sd_journal_add_match(journal, "PYAUDIT_KIND=summary", 0);
 	if (r >= 0)
 		r = match_uid(journal, 0);
 	if (r >= 0 && user != NULL)

@@ -38,12 +38,17 @@ static void
 take_line(struct incident *ret, const cJSON *event)
 {
 	const cJSON *caller = cJSON_GetObjectItemCaseSensitive(event, "caller"), *id;
+	const cJSON *per = cJSON_GetObjectItemCaseSensitive(event, "per");
+	bool is_summary = strcmp(text_of(event, "kind"), "summary") == 0;
 	const char *action = text_of(event, "action");
 
 	*ret = (struct incident){
 		.is_denied = strcmp(action, "block") == 0 || strcmp(action, "kill") == 0,
 		.is_observed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(event, "observed")),
 		.is_loss = strcmp(text_of(event, "kind"), "loss") == 0,
+		.is_summary = is_summary,
+		.n_suppressed = (uint64_t)number_of(event, "suppressed"),
+		.n_denials = (uint64_t)number_of(event, "denials"),
 		.lost = (uint64_t)number_of(event, "lost"),
 		.pid = (unsigned)number_of(event, "pid"),
 		.line = (unsigned)number_of(caller, "line"),
@@ -55,7 +60,7 @@ take_line(struct incident *ret, const cJSON *event)
 		.exe = text_of(event, "exe"),
 		.unit = text_of(event, "unit"),
 		.user = text_of(event, "user"),
-		.file = text_of(caller, "file"),
+		.file = is_summary ? text_of(per, "caller.file") : text_of(caller, "file"),
 	};
 	cJSON_ArrayForEach(id, cJSON_GetObjectItemCaseSensitive(event, "attack"))
 		if (cJSON_IsString(id) && ret->n_attack < TALLY_ATTACK_MAX)
@@ -73,7 +78,8 @@ read_line(struct tally *tally, const struct report_span *span, const char *line,
 
 	if (event == NULL || kind[0] == '\0' || time_parse(&time_ns, text_of(event, "time")) < 0)
 		return -EBADMSG;
-	if ((strcmp(kind, "alert") != 0 && strcmp(kind, "loss") != 0) ||
+	if ((strcmp(kind, "alert") != 0 && strcmp(kind, "loss") != 0 &&
+	     strcmp(kind, "summary") != 0) ||
 	    !report_in_span(span, time_ns))
 		return 0;
 	take_line(&incident, event);

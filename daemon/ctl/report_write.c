@@ -39,6 +39,9 @@ report_write_text(const struct report_view *view, FILE *out)
 	(void)fprintf(out, "%llu alerts: %llu denied, %llu would have been; %llu events lost\n",
 		      (unsigned long long)tally->n, (unsigned long long)tally->n_denied,
 		      (unsigned long long)tally->n_observed, (unsigned long long)tally->n_lost);
+	if (tally->n_suppressed > 0)
+		(void)fprintf(out, "%llu of the alerts were held back by limits and told in summaries\n",
+			      (unsigned long long)tally->n_suppressed);
 	if (tally->n == 0)
 		return;
 	(void)fprintf(out, "from %s to %s\n\n%s  ALERTS   DENIED  LAST                 SEVERITY  ",
@@ -154,6 +157,7 @@ report_write_json(const struct report_view *view, struct buf *out)
 	add_number(&json, "alerts", tally->n);
 	add_number(&json, "denied", tally->n_denied);
 	add_number(&json, "observed", tally->n_observed);
+	add_number(&json, "suppressed", tally->n_suppressed);
 	add_number(&json, "lost", tally->n_lost);
 	json_key(&json, "by");
 	json_object(&json);

@@ -126,6 +126,19 @@ find_row(struct tally_table *table, const char *name, size_t len)
 	return row;
 }
 
+/* How many alerts an incident stands for. */
+static uint64_t
+n_of(const struct incident *x)
+{
+	return x->is_summary ? x->n_suppressed : 1;
+}
+
+static uint64_t
+n_denied_of(const struct incident *x)
+{
+	return x->is_summary ? x->n_denials : x->is_denied;
+}
+
 static bool
 count(struct tally *tally, enum tally_by by, const char *name, size_t len, const struct incident *x)
 {
@@ -135,8 +148,8 @@ count(struct tally *tally, enum tally_by by, const char *name, size_t len, const
 
 	if (row == NULL)
 		return false;
-	row->n++;
-	row->n_denied += x->is_denied;
+	row->n += n_of(x);
+	row->n_denied += n_denied_of(x);
 	row->n_observed += x->is_observed;
 	if (row->first_ns == 0 || x->time_ns < row->first_ns)
 		row->first_ns = x->time_ns;
@@ -214,8 +227,8 @@ count_in_time(struct tally *tally, const struct incident *x)
 		widen(tally);
 	}
 	at = (x->time_ns - tally->slot_start_ns) / tally->slot_ns;
-	tally->slots[at].n++;
-	tally->slots[at].n_denied += x->is_denied;
+	tally->slots[at].n += n_of(x);
+	tally->slots[at].n_denied += n_denied_of(x);
 }
 
 /* Copies the texts of an entry into one block. */
@@ -268,8 +281,9 @@ tally_add(struct tally *tally, const struct incident *x)
 	if (script[0] == '\0' || strcmp(script, "-c") == 0)
 		script = x->exe;
 	package = tally_package(x->file, &package_len);
-	tally->n++;
-	tally->n_denied += x->is_denied;
+	tally->n += n_of(x);
+	tally->n_denied += n_denied_of(x);
+	tally->n_suppressed += x->is_summary ? x->n_suppressed : 0;
 	tally->n_observed += x->is_observed;
 	count_in_time(tally, x);
 	counted &= count(tally, TALLY_RULE, x->rule, strlen(x->rule), x);

@@ -26,10 +26,12 @@ enum tally_by {
 	TALLY_N_BY,
 };
 
-/* One alert or loss, as a journal or a file tells it. Texts are "" where unknown. */
+/* One alert, summary of alerts that a limit held back, or loss, as a journal or a file tells it. Texts are ""
+ * where unknown. */
 struct incident {
 	uint64_t time_ns; /* CLOCK_REALTIME */
-	bool is_loss;
+	bool is_loss, is_summary;
+	uint64_t n_suppressed, n_denials; /* of a summary */
 	bool is_denied, is_observed;
 	uint64_t lost;
 	unsigned pid, line;
@@ -66,6 +68,7 @@ struct tally_entry {
 struct tally {
 	struct tally_table by[TALLY_N_BY];
 	uint64_t n, n_denied, n_observed, n_lost;
+	uint64_t n_suppressed; /* of n: told by summaries alone */
 	uint64_t first_ns, last_ns; /* 0: nothing was counted */
 	uint64_t slot_start_ns, slot_ns;
 	struct tally_slot slots[TALLY_SLOTS];

@@ -51,6 +51,22 @@ def events(tmp_path):
     return path
 
 
+def test_summaries_are_added(tmp_path):
+    held = {"kind": "summary", "time": "2026-11-22T10:01:00Z", "event": "limit", "rule": "a-rule", "action": "block", "suppressed": 40,
+            "denials": 40, "severity": "critical", "message": "40 more", "pid": 7, "exe": "/usr/bin/python3", "script": "app.py",
+            "unit": "shop.service", "user": "root",
+            "per": {"caller.file": "/v/lib/python3.11/site-packages/requests/api.py"}}
+    path = tmp_path / "events.ndjson"
+    path.write_text("".join(json.dumps(e) + "\n" for e in EVENTS + [held, dict(held, suppressed=2, denials=0, rule="b-rule", per={})]))
+    made = json.loads(report("--file", path, "--json"))
+    assert (made["alerts"], made["denied"], made["suppressed"], made["lost"]) == (46, 42, 42, 5)
+    assert names(made["by"]["rule"]) == {"a-rule": (43, 42), "b-rule": (3, 0)}
+    assert names(made["by"]["package"]) == {"-": (5, 2), "requests": (41, 40)}
+    assert sum(slot["alerts"] for slot in made["timeline"]) == 46
+    said = report("--file", path, "--by", "package")
+    assert "46 alerts: 42 denied" in said and "42 of the alerts were held back by limits" in said
+
+
 def names(rows):
     return {row["name"]: (row["alerts"], row["denied"]) for row in rows}
 
