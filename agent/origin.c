@@ -97,30 +97,71 @@ in_stdlib(const struct pyaudit_value *file)
 	return !starts(file, &at, "/site-packages/", 15) && !starts(file, &at, "/dist-packages/", 15);
 }
 
-/* __name__ of the frame's globals: looked for by walking the first entries, because a look-up
- * would compare keys, and a key may be the program's object. Not without a GIL: the dict may
- * change under the walk. */
+/* __name__ among the first entries of a module's namespace. A look-up would compare keys, and a key may be
+ * the program's object. */
+static void
+find_name(PyObject *globals, struct encode_text *text, struct pyaudit_value *ret)
+{
+	PyObject *key, *value;
+	ssize_t at = 0;
+
+	for (unsigned i = 0; i < NAME_SEARCH_MAX && python.PyDict_Next(globals, &at, &key, &value); i++) {
+		if (!encode_is_ascii(key, "__name__", 8))
+			continue;
+		if (python_type(value) == python.PyUnicode_Type)
+			encode_exact_str(text, value, ret);
+		return;
+	}
+}
+
+/* Text that another thread may let go of as soon as the lock is given back. */
+static void
+keep_text(struct encode_text *text, struct pyaudit_value *value)
+{
+	if (value->type == 0 || (value->s >= text->bytes && value->s < text->bytes + text->size))
+		return;
+	if (value->len > text->size - text->len) {
+		value->type = 0;
+		return;
+	}
+	memcpy(text->bytes + text->len, value->s, value->len);
+	value->s = text->bytes + text->len;
+	text->len += value->len;
+}
+
+/* Without a GIL the namespace may change under the walk, so it is held as CPython itself holds a dict for a
+ * look at its entries. */
+static void
+find_name_held(PyObject *globals, struct encode_text *text, struct pyaudit_value *ret)
+{
+	struct py_critical_section section = {{0}};
+
+	if (python.PyCriticalSection_Begin == NULL || python.PyCriticalSection_End == NULL)
+		return;
+	python.PyCriticalSection_Begin(&section, globals);
+	find_name(globals, text, ret);
+	keep_text(text, ret);
+	python.PyCriticalSection_End(&section);
+}
+
+/* __name__ of the frame's globals. */
 static void
 module_of(PyObject *frame, struct encode_text *text, struct pyaudit_value *ret)
 {
-	PyObject *globals, *key, *value;
+	PyObject *globals;
 	bool owned = python.PyFrame_GetGlobals != NULL;
-	ssize_t at = 0;
 
-	if (python.free_threaded || (!owned && python.minor > 10))
+	if (!owned && python.minor > 10)
 		return;
 	globals = owned ? python.PyFrame_GetGlobals(frame) : word_of(frame, FRAME_GLOBALS_310);
 	if (globals == NULL)
 		return;
-	if (python_type(globals) == python.PyDict_Type)
-		for (unsigned i = 0;
-		     i < NAME_SEARCH_MAX && python.PyDict_Next(globals, &at, &key, &value); i++) {
-			if (!encode_is_ascii(key, "__name__", 8))
-				continue;
-			if (python_type(value) == python.PyUnicode_Type)
-				encode_exact_str(text, value, ret);
-			break;
-		}
+	if (python_type(globals) == python.PyDict_Type) {
+		if (python.free_threaded)
+			find_name_held(globals, text, ret);
+		else
+			find_name(globals, text, ret);
+	}
 	if (owned)
 		python.Py_DecRef(globals);
 }

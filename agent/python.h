@@ -27,6 +27,11 @@ struct py_allocator {
 };
 #define PY_DOMAIN_RAW 0
 
+/* PyCriticalSection, which is two words in 3.13 to 3.15; the free-threaded build locks one object by it. */
+struct py_critical_section {
+	uintptr_t words[4];
+};
+
 /* Bits of PyType_GetFlags: Include/object.h, part of the stable ABI. */
 #define PY_TYPE_LONG (1ul << 24)
 #define PY_TYPE_LIST (1ul << 25)
@@ -77,6 +82,8 @@ struct py_allocator {
 	PYTHON_FUNCTION(char *, PyByteArray_AsString, (PyObject *))                                \
 	PYTHON_FUNCTION(ssize_t, PyByteArray_Size, (PyObject *))                                   \
 	PYTHON_FUNCTION(PyObject *, PyList_GetItemRef, (PyObject *, ssize_t)) /* 3.13, new ref. */ \
+	PYTHON_FUNCTION(void, PyCriticalSection_Begin, (struct py_critical_section *, PyObject *)) /* 3.13 */ \
+	PYTHON_FUNCTION(void, PyCriticalSection_End, (struct py_critical_section *)) /* 3.13 */    \
 	PYTHON_FUNCTION(void *, PyThreadState_GetUnchecked, (void))   /* 3.13 */                   \
 	PYTHON_FUNCTION(void *, _PyThreadState_UncheckedGet, (void))  /* 3.5 to 3.12 */            \
 	PYTHON_FUNCTION(void *, PyGILState_GetThisThreadState, (void))

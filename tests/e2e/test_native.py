@@ -175,5 +175,6 @@ def test_a_refusal_by_libc_names_the_code(ctl_run, python):
     code = "import pathlib, subprocess\ndef start():\n    subprocess.run([pathlib.Path('/usr/bin/id')], cwd='/')\nstart()"
     result = ctl_run([python, "-I", "-c", code], NO_ID)
     (alert,) = result.kind("alert", action="block")
-    assert alert["layer"] == "libc" and alert["caller"]["file"] == "<string>" and alert["caller"]["function"] == "start", alert
+    layer = "libc" if python.version < (3, 14) else "audit"  # from then on fork_exec is an event, and its words are bytes
+    assert alert["layer"] == layer and alert["caller"]["file"] == "<string>" and alert["caller"]["function"] == "start", alert
     assert alert["stack"], alert

@@ -89,7 +89,7 @@ def extension(tmp_path_factory):
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_refused_and_told_once(ctl_run, python_few, extension, route):
-    if route == "cffi" and subprocess.run([str(python_few), "-I", "-c", "import cffi"], stderr=subprocess.DEVNULL).returncode:
+    if route == "cffi" and subprocess.run([str(python_few), "-I", "-c", "import cffi, _cffi_backend"], stderr=subprocess.DEVNULL).returncode:
         pytest.skip("cffi is not installed for %s" % python_few.tag)
     body = "\n".join("    " + line.strip() for line in ROUTES[route].strip().splitlines())
     result = ctl_run([python_few, "-I", "-c", PROGRAM % body, str(extension)], NO_ID)
