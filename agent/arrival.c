@@ -180,6 +180,23 @@ setlocale(int category, const char *locale)
 	return real.found != NULL ? real.call(category, locale) : NULL;
 }
 
+/* Whether an interpreter runs already. From 3.15 on it calls itself initialised only when site is done, which is
+ * what runs .pth lines; but this thread has a thread state long before. */
+static bool
+interpreter_runs(void)
+{
+	int (*is_initialized)(void);
+	void *(*thread_state)(void);
+	void *found = dlsym(RTLD_DEFAULT, "Py_IsInitialized");
+
+	memcpy(&is_initialized, &found, sizeof(found));
+	if (found != NULL && is_initialized())
+		return true;
+	found = dlsym(RTLD_DEFAULT, "PyThreadState_GetUnchecked");
+	memcpy(&thread_state, &found, sizeof(found));
+	return found != NULL && thread_state() != NULL;
+}
+
 __attribute__((constructor)) static void
 arrive(void)
 {
@@ -189,11 +206,7 @@ arrive(void)
 	if (preloaded)
 		follow_arrive();
 	if (python_is_linked()) {
-		int (*is_initialized)(void);
-		void *found = dlsym(RTLD_DEFAULT, "Py_IsInitialized");
-
-		memcpy(&is_initialized, &found, sizeof(found));
-		if (found != NULL && is_initialized())
+		if (interpreter_runs())
 			route = PYAUDIT_ROUTE_IMPORT;
 		if (!others_are_here(route))
 			(void)agent_begin(NULL, route);
