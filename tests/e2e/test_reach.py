@@ -43,8 +43,9 @@ def test_works_as_without_and_is_told(ctl_run, python_few, event):
     alone = subprocess.run([str(python_few), "-I", "-c", code], stdout=subprocess.PIPE, env=clean_env())
     result = ctl_run([python_few, "-I", "-c", code], rule("told", event, action="record"))
     assert result.stdout == alone.stdout.decode() != "", str(result)
-    # From 3.14 on ctypes itself maps executable memory when it is imported.
-    told = [e for e in result.kind("event") if e["event"] == event and (event != "libc.mmap" or check(e["args"]))]
+    told = [e for e in result.kind("event") if e["event"] == event]
+    if event == "libc.mmap" and python_few.version >= (3, 14):  # which maps such memory for itself, too
+        told = told[-1:]
     assert len(told) == 1 and told[0]["layer"] == "libc" and check(told[0]["args"]), str(result)
 
 
@@ -61,8 +62,8 @@ def test_refused(ctl_run, python_few, event):
     code = PRELUDE + "print(%s, ctypes.get_errno())" % ACTS[event][0]
     result = ctl_run([python_few, "-I", "-c", code], rule("refused", event))
     assert result.stdout.rstrip().endswith("1") and ("-1" in result.stdout or "False" in result.stdout), str(result)
-    assert [rules_of(a) for a in result.kind("alert", action="block")
-            if event != "libc.mmap" or ACTS[event][1](a["args"])] == [["refused"]], str(result)
+    alerts = [rules_of(a) for a in result.kind("alert", action="block")]
+    assert alerts == [["refused"]] * (2 if event == "libc.mmap" and python_few.version >= (3, 14) else 1), str(result)
 
 
 def test_a_connection_is_one_event_and_one_alert(ctl_run, python_few):
