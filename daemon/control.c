@@ -190,6 +190,30 @@ add_memory(const struct server *server, const struct rule_set *rules, struct jso
 }
 
 static void
+add_sink(struct sink *sink, struct json *json)
+{
+	struct sink_state state;
+
+	if (sink == NULL)
+		return;
+	state = sink_state(sink);
+	json_object(json);
+	json_key(json, "name");
+	json_str(json, sink_name(sink));
+	json_key(json, "failing");
+	json_bool(json, state.is_failing);
+	json_key(json, "queued");
+	json_uint(json, state.n_queued);
+	json_key(json, "spooled");
+	json_uint(json, state.n_spooled);
+	json_key(json, "spooled_bytes");
+	json_uint(json, state.spooled_bytes);
+	json_key(json, "lost");
+	json_uint(json, state.n_lost);
+	json_object_end(json);
+}
+
+static void
 add_facts(struct server *server, struct json *json)
 {
 	const struct rule_set *rules = policy_rules(&server->policy, server->policy.generation);
@@ -226,6 +250,11 @@ add_facts(struct server *server, struct json *json)
 	json_uint(json, server->stats.n_lost);
 	report_losses_json(server->stats.lost_by, json);
 	add_memory(server, rules, json);
+	json_key(json, "sinks");
+	json_array(json);
+	add_sink(server->ndjson, json);
+	add_sink(server->journal, json);
+	json_array_end(json);
 	json_key(json, "clients");
 	json_uint(json, server->n_tails);
 	json_key(json, "rules_files");

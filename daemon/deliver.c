@@ -8,9 +8,8 @@
 
 #include "cleanup.h"
 
-/* Where what is to outlive the daemon is kept; NULL: nowhere. */
-static char *
-state_path(const struct server *server)
+char *
+deliver_path(const struct server *server, const char *name)
 {
 	const char *dir = server->conf->state;
 	char *path;
@@ -19,13 +18,13 @@ state_path(const struct server *server)
 		dir = getenv("STATE_DIRECTORY"); /* systemd's */
 	if (dir == NULL || dir[0] == 0)
 		return NULL;
-	return asprintf(&path, "%s/%s", dir, DELIVER_STATE_FILE) > 0 ? path : NULL;
+	return asprintf(&path, "%s/%s", dir, name) > 0 ? path : NULL;
 }
 
 int
 deliver_init(struct server *server)
 {
-	CLEANUP(freep) char *path = state_path(server);
+	CLEANUP(freep) char *path = deliver_path(server, DELIVER_STATE_FILE);
 	int r;
 
 	server->memory = memory_new();
@@ -43,7 +42,7 @@ deliver_init(struct server *server)
 static void
 save(struct server *server)
 {
-	CLEANUP(freep) char *path = state_path(server);
+	CLEANUP(freep) char *path = deliver_path(server, DELIVER_STATE_FILE);
 	int r = path != NULL && server->memory != NULL ? memory_save(server->memory, path) : 0;
 
 	server->saved_ns = clock_ns(CLOCK_MONOTONIC);

@@ -19,6 +19,8 @@ void deliver_fini(struct server *server);
 /* @report's record was decoded into it, and is not sorted. */
 void deliver_record(struct server *server, struct report *report, const struct memory_subject *subject,
 		    const uint8_t *record, size_t size);
+/* Where what is to outlive the daemon is kept, for free(); NULL: nowhere. */
+char *deliver_path(const struct server *server, const char *name);
 /* Once a second. */
 void deliver_sweep(struct server *server, uint64_t now_ns);
 /* Has the settings ask for a record whose rules are gone into memories? */

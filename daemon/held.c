@@ -25,8 +25,8 @@ held_add(struct held *held, const struct held_entry *entry)
 static bool
 have_it(struct sink *ndjson, struct sink *journal, const struct held_marks *until)
 {
-	return (ndjson == NULL || until->ndjson == 0 || sink_reached(ndjson, until->ndjson)) &&
-	       (journal == NULL || until->journal == 0 || sink_reached(journal, until->journal));
+	return (ndjson == NULL || until->ndjson == 0 || sink_is_safe(ndjson, until->ndjson)) &&
+	       (journal == NULL || until->journal == 0 || sink_is_safe(journal, until->journal));
 }
 
 bool

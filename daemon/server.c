@@ -585,14 +585,19 @@ static int
 open_sinks(struct server *server)
 {
 	const struct conf *conf = server->conf;
+	CLEANUP(freep) char *spool = conf->spool > 0 ? deliver_path(server, SINK_SPOOL_DIR) : NULL;
+	struct sink_options options = {.queue_size = conf->sink_queue,
+				       .spool_dir = spool,
+				       .spool_size = conf->spool,
+				       .log = server->log};
 	int r;
 
 	server->sink_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (server->sink_fd < 0)
 		return -errno;
+	options.notify_fd = server->sink_fd;
 	if (conf->ndjson != NULL) {
-		r = sink_ndjson_new(&server->ndjson, conf->ndjson, conf->sink_queue,
-				    server->sink_fd, server->log);
+		r = sink_ndjson_new(&server->ndjson, conf->ndjson, &options);
 		if (r < 0) {
 			log_error(server->log, "cannot open %s: %s", conf->ndjson, strerror(-r));
 			return r;
@@ -600,7 +605,7 @@ open_sinks(struct server *server)
 	}
 	if (!conf->journal)
 		return 0;
-	r = sink_journal_new(&server->journal, conf->sink_queue, server->sink_fd, server->log);
+	r = sink_journal_new(&server->journal, &options);
 	if (r < 0) /* said once: it is no mistake where there is no journal */
 		log_notice(server->log, "no journal: %s",
 			   r == -EOPNOTSUPP ? "built without it" : strerror(-r));
@@ -796,7 +801,7 @@ await_sink(struct server *server, struct sink *sink)
 		return;
 	mark = sink_mark(sink);
 	sink_kick(sink);
-	while (!sink_reached(sink, mark) && ms_left(server) > 0)
+	while (!sink_is_safe(sink, mark) && ms_left(server) > 0)
 		(void)usleep(1000);
 }
 

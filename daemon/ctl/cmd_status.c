@@ -198,6 +198,27 @@ print_losses(const cJSON *losses)
 	}
 }
 
+/* Sinks that are behind, or have lost something. */
+static void
+print_sinks(const cJSON *sinks, const struct ctl_palette *palette)
+{
+	const cJSON *sink;
+
+	cJSON_ArrayForEach(sink, sinks) {
+		bool failing = cJSON_IsTrue(get(sink, "failing"));
+		double spooled = get_number(sink, "spooled"), lost = get_number(sink, "lost");
+
+		if (!failing && spooled == 0 && lost == 0)
+			continue;
+		(void)printf("sink       ");
+		text_print_cell(stdout, get_string(sink, "name"), 0);
+		(void)printf("%s%s%s, %.0f items wait in its spool (%.0f KiB), %.0f events did not reach it\n",
+			     failing ? palette->red : "", failing ? ": cannot be written" : "",
+			     failing ? palette->reset : "", spooled,
+			     get_number(sink, "spooled_bytes") / 1024, lost);
+	}
+}
+
 /* Those that are of no use any more; all of them are in --json. */
 static void
 print_exceptions(const cJSON *exceptions)
@@ -264,6 +285,7 @@ print_daemon(const cJSON *status)
 		     denials > 0 ? palette->red : "", denials, denials > 0 ? palette->reset : "",
 		     lost > 0 ? palette->magenta : "", lost, lost > 0 ? palette->reset : "");
 	print_losses(get(status, "losses"));
+	print_sinks(get(status, "sinks"), palette);
 	print_modes(get(status, "modes"));
 	print_exceptions(get(status, "exceptions"));
 	(void)printf("clients    %.0f\n", get_number(status, "clients"));

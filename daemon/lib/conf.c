@@ -272,6 +272,7 @@ static const struct conf_key keys[] = {
 	{"log_level", set_level, offsetof(struct conf, log_level), 0, 0},
 	{"memory", set_size, offsetof(struct conf, memory), 0, 1 << 30},
 	{"sink_queue", set_size, offsetof(struct conf, sink_queue), 65536, 1 << 30},
+	{"spool", set_size, offsetof(struct conf, spool), 0, (uint64_t)1 << 40},
 	{"client_buffer", set_size, offsetof(struct conf, client_buffer), 65536, 1 << 30},
 	{"max_agents", set_count, offsetof(struct conf, max_agents), 1, 1000000},
 	{"max_clients", set_count, offsetof(struct conf, max_clients), 1, 4096},
@@ -321,6 +322,7 @@ conf_init(struct conf *conf)
 		.log_level = LOG_LEVEL_INFO,
 		.memory = 8 << 20,
 		.sink_queue = 16 << 20,
+		.spool = 128 << 20,
 		.client_buffer = 4 << 20,
 		.max_agents = 16384,
 		.max_clients = 64,
@@ -622,7 +624,7 @@ conf_show(const struct conf *conf, conf_show_fn *show, void *data)
 }
 
 /* What is made once, when the daemon starts: its directory and sockets, sinks and memory. */
-static const char *const at_start[] = {"dir", "ndjson", "state", "journal", "memory", "sink_queue"};
+static const char *const at_start[] = {"dir", "ndjson", "state", "journal", "memory", "sink_queue", "spool"};
 
 static int
 carry_key(struct conf *fresh, const struct conf *running, const struct conf_key *key)

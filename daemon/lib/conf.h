@@ -60,6 +60,7 @@ struct conf {
 	int log_level;         /* enum log_level */
 	size_t memory;         /* bytes of recent events kept for `tail --since` */
 	size_t sink_queue;     /* bytes a sink may be behind */
+	size_t spool;          /* bytes on disk for a sink that fails; 0: none */
 	size_t client_buffer;  /* bytes a live client may be behind */
 	unsigned max_agents, max_clients;
 	unsigned drain_ms;     /* how often active rings are read */

@@ -9,16 +9,19 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "spool.h"
+
+#define SINK_RETRY_LAST_MS 20 /* when the daemon ends */
+
 /* Head of an item in a queue; its bytes follow, rounded up to 8. */
 struct item {
 	uint64_t weight;
-	uint64_t size;
+	uint32_t size, urgent;
 };
 
 struct half {
 	uint8_t *bytes;
-	size_t len;
-	uint64_t weight;
+	size_t len, at; /* at: what is before it was taken */
 };
 
 struct sink {
@@ -27,16 +30,26 @@ struct sink {
 	struct log *log;
 	int notify_fd;
 	size_t size; /* of each half */
+	char *spool_dir; /* or NULL */
+	uint64_t spool_size;
 	pthread_t thread;
 
-	pthread_mutex_t lock; /* everything below but `back`, which is the thread's */
+	pthread_mutex_t lock; /* everything below but what is the thread's */
 	pthread_cond_t wake, ending;
 	struct half front;
-	bool waiting, stopping, ended;
+	bool waiting, stopping, ended, failing;
 	struct timespec deadline; /* when stopping; CLOCK_MONOTONIC */
-	uint64_t n_pushed, n_done; /* items */
-	uint64_t lost;             /* by weight, not taken yet */
+	uint64_t n_pushed, n_kept; /* items; kept: written, lost, or in the spool */
+	uint64_t n_spooled;        /* in the spool, of those */
+	uint64_t n_in_spool, spool_bytes; /* those of earlier daemons included */
+	uint64_t lost, n_lost;     /* by weight: not taken yet, since the start */
+
+	/* The thread's own. */
 	struct half back;
+	struct spool *spool; /* or NULL */
+	uint64_t n_inherited; /* items of earlier daemons in it, which are its first */
+	struct timespec retry_at; /* while failing */
+	bool spool_fails, said_half, said_urgent; /* in the log */
 };
 
 static size_t
@@ -69,120 +82,317 @@ is_past(const struct timespec *t)
 	return now.tv_sec > t->tv_sec || (now.tv_sec == t->tv_sec && now.tv_nsec >= t->tv_nsec);
 }
 
-static void
-count_done(struct sink *sink, uint64_t n_items, uint64_t lost)
+/* Whether @t comes before @other. */
+static bool
+is_before(const struct timespec *t, const struct timespec *other)
 {
+	return t->tv_sec < other->tv_sec ||
+	       (t->tv_sec == other->tv_sec && t->tv_nsec < other->tv_nsec);
+}
+
+/* @n_items more are written, lost or spooled. Takes the state of the spool over for those who ask. */
+static void
+count_kept(struct sink *sink, uint64_t n_items, uint64_t lost)
+{
+	if (sink->spool != NULL)
+		lost += spool_take_lost(sink->spool);
 	(void)pthread_mutex_lock(&sink->lock);
-	sink->n_done += n_items;
+	sink->n_kept += n_items;
 	sink->lost += lost;
+	sink->n_lost += lost;
+	sink->n_in_spool = sink->spool != NULL ? spool_n_items(sink->spool) : 0;
+	sink->spool_bytes = sink->spool != NULL ? spool_used(sink->spool) : 0;
+	sink->n_spooled = sink->n_in_spool - sink->n_inherited;
 	(void)pthread_mutex_unlock(&sink->lock);
 }
 
-/* Waits before the next try. True: time is up, give the rest up. */
-static bool
-wait_to_retry(struct sink *sink)
+/* The first @n items of the spool are gone. */
+static void
+forget_inherited(struct sink *sink, uint64_t n)
 {
-	struct timespec until = after_ms(SINK_RETRY_MS);
-	bool give_up;
+	sink->n_inherited -= n < sink->n_inherited ? n : sink->n_inherited;
+}
 
-	(void)pthread_mutex_lock(&sink->lock);
-	if (!sink->stopping)
-		(void)pthread_cond_timedwait(&sink->wake, &sink->lock, &until);
-	give_up = sink->stopping && is_past(&sink->deadline);
-	if (sink->stopping && !give_up) {
-		(void)pthread_mutex_unlock(&sink->lock);
-		(void)usleep(20000);
-		return false;
-	}
-	(void)pthread_mutex_unlock(&sink->lock);
-	return give_up;
+static bool
+has_spooled(const struct sink *sink)
+{
+	return sink->spool != NULL && spool_n_items(sink->spool) > 0;
 }
 
 static size_t
-gather(const struct half *half, size_t at, struct iovec *iov, uint64_t *weights)
+gather(const struct half *half, struct iovec iov[SINK_BATCH], struct item items[SINK_BATCH])
 {
 	size_t n = 0;
 
-	while (n < SINK_BATCH && at < half->len) {
-		struct item item;
-
-		memcpy(&item, half->bytes + at, sizeof(item));
-		iov[n].iov_base = half->bytes + at + sizeof(item);
-		iov[n].iov_len = item.size;
-		weights[n++] = item.weight;
-		at += item_room(item.size);
+	for (size_t at = half->at; n < SINK_BATCH && at < half->len; n++) {
+		memcpy(&items[n], half->bytes + at, sizeof(items[n]));
+		iov[n].iov_base = half->bytes + at + sizeof(items[n]);
+		iov[n].iov_len = items[n].size;
+		at += item_room(items[n].size);
 	}
 	return n;
 }
 
-/* Writes out the thread's half. */
 static void
-write_back(struct sink *sink)
+take_from(struct half *half, const struct item *items, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		half->at += item_room(items[i].size);
+	if (half->at == half->len)
+		half->at = half->len = 0;
+}
+
+/* Says once when a threshold is passed, and again after the spool was nearly empty. */
+static void
+watch_spool(struct sink *sink, bool full, int error)
+{
+	unsigned percent = spool_percent(sink->spool);
+
+	if (percent < 25)
+		sink->said_half = sink->said_urgent = false;
+	if (percent >= 50 && !sink->said_half)
+		log_warning(sink->log, "%s: the spool is half full", sink->ops->name);
+	sink->said_half |= percent >= 50;
+	if (full && !sink->said_urgent)
+		log_error(sink->log,
+			  "%s: the spool takes alerts and losses alone: other events are counted as lost",
+			  sink->ops->name);
+	sink->said_urgent |= full;
+	if (error < 0 && !sink->spool_fails)
+		log_error(sink->log, "%s: cannot write to the spool: %s", sink->ops->name,
+			  strerror(-error));
+	sink->spool_fails = error < 0;
+}
+
+/* Moves what the thread has in hand into the spool. What that is too full for and is not urgent is lost;
+ * what its disk does not take stays. True: something was moved. */
+static bool
+spool_back(struct sink *sink)
 {
 	struct iovec iov[SINK_BATCH];
-	uint64_t weights[SINK_BATCH];
-	bool failing = false;
-	size_t at = 0;
+	struct item items[SINK_BATCH];
+	uint64_t lost = 0;
+	bool full = false;
+	size_t n, i;
+	int r = 0;
 
-	while (at < sink->back.len) {
-		size_t n = gather(&sink->back, at, iov, weights);
-		int r = sink->ops->write(sink->data, iov, n);
-		uint64_t lost = 0;
+	n = gather(&sink->back, iov, items);
+	for (i = 0; i < n; i++) {
+		/* The first one may be written in part: what is behind it waits for it. */
+		bool urgent = items[i].urgent != 0 || !has_spooled(sink);
 
-		if (r == -EBADMSG) {
-			log_warning(sink->log, "%s: an event cannot be written", sink->ops->name);
-			lost = weights[0];
-			r = 1;
-		} else if (r <= 0) {
-			if (!failing)
-				log_error(sink->log, "%s: cannot write: %s; trying again",
-					  sink->ops->name, strerror(-r));
-			failing = true;
-			if (!wait_to_retry(sink))
-				continue;
-			for (r = 0; (size_t)r < n; r++)
-				lost += weights[r];
-		} else if (failing) {
-			log_notice(sink->log, "%s: writing again", sink->ops->name);
-			failing = false;
-		}
-		assert((size_t)r <= n);
-		for (int i = 0; i < r; i++)
-			at += item_room(iov[i].iov_len);
-		count_done(sink, (uint64_t)r, lost);
+		r = spool_add(sink->spool, iov[i].iov_base, iov[i].iov_len, items[i].weight, urgent);
+		if (r < 0 || (r == SPOOL_E_FULL && urgent))
+			break;
+		full |= r == SPOOL_E_FULL;
+		lost += r == SPOOL_E_FULL ? items[i].weight : 0;
 	}
-	sink->back.len = 0;
+	take_from(&sink->back, items, i);
+	watch_spool(sink, full, r);
+	count_kept(sink, i, lost);
+	return i > 0;
+}
+
+/* Where a sink fails all goes by way of its spool, and also afterwards what its queue has no room for
+ * until the spool has been written. */
+static void
+keep_back(struct sink *sink)
+{
+	bool wanted;
+
+	if (sink->spool == NULL)
+		return;
+	(void)pthread_mutex_lock(&sink->lock);
+	wanted = sink->failing || (has_spooled(sink) && sink->front.len > sink->size / 2);
+	(void)pthread_mutex_unlock(&sink->lock);
+	while (wanted && sink->back.len > 0 && spool_back(sink))
+		;
+}
+
+static void
+note_failure(struct sink *sink, int error)
+{
+	bool stopping, before;
+
+	(void)pthread_mutex_lock(&sink->lock);
+	before = sink->failing;
+	stopping = sink->stopping;
+	sink->failing = true;
+	(void)pthread_mutex_unlock(&sink->lock);
+	sink->retry_at = after_ms(stopping ? SINK_RETRY_LAST_MS : SINK_RETRY_MS);
+	if (!before)
+		log_error(sink->log, "%s: cannot write: %s; trying again%s", sink->ops->name,
+			  strerror(error), sink->spool != NULL ? ", and spooling meanwhile" : "");
+}
+
+static void
+note_success(struct sink *sink)
+{
+	bool before;
+
+	(void)pthread_mutex_lock(&sink->lock);
+	before = sink->failing;
+	sink->failing = false;
+	(void)pthread_mutex_unlock(&sink->lock);
+	if (before)
+		log_notice(sink->log, "%s: writing again", sink->ops->name);
+}
+
+/* Tries a batch: of the spool before that in hand. */
+static void
+write_batch(struct sink *sink)
+{
+	struct iovec iov[SINK_BATCH];
+	struct item items[SINK_BATCH];
+	uint64_t weights[SINK_BATCH], lost = 0;
+	bool spooled = has_spooled(sink);
+	uint64_t before = spooled ? spool_n_items(sink->spool) : 0;
+	size_t n;
+	int r;
+
+	n = spooled ? spool_gather(sink->spool, iov, weights) : gather(&sink->back, iov, items);
+	if (spooled) /* files that could not be read are gone */
+		forget_inherited(sink, before - spool_n_items(sink->spool));
+	if (n == 0) {
+		count_kept(sink, 0, 0);
+		return;
+	}
+	r = sink->ops->write(sink->data, iov, n);
+	if (r == -EBADMSG) {
+		log_warning(sink->log, "%s: an event cannot be written", sink->ops->name);
+		lost = spooled ? weights[0] : items[0].weight;
+		r = 1;
+	}
+	if (r <= 0) {
+		note_failure(sink, -r);
+		return;
+	}
+	assert((size_t)r <= n);
+	note_success(sink);
+	if (spooled)
+		spool_pop(sink->spool, (size_t)r);
+	else
+		take_from(&sink->back, items, (size_t)r);
+	/* Items of the spool were counted as kept when they came into it. */
+	if (spooled)
+		forget_inherited(sink, (uint64_t)r);
+	count_kept(sink, spooled ? 0 : (uint64_t)r, lost);
+}
+
+/* Under the lock: whether there is nothing to be done now. @failing: it is not time to try again. */
+static bool
+is_idle(const struct sink *sink, bool failing)
+{
+	if (!failing)
+		return sink->front.len == 0 && sink->back.len == 0 && !has_spooled(sink);
+	return sink->front.len == 0 || sink->back.len > 0 || sink->spool == NULL;
+}
+
+/* Under the lock: whether the thread is to end, with what cannot be written left in the spool. */
+static bool
+is_over(const struct sink *sink)
+{
+	bool kept = sink->front.len == 0 && sink->back.len == 0;
+
+	return sink->stopping && (is_past(&sink->deadline) || (kept && sink->failing) ||
+				  (kept && !has_spooled(sink)));
+}
+
+/* Waits for something to be done, and takes it in hand. False: nothing will be. */
+static bool
+next_work(struct sink *sink)
+{
+	bool failing, over;
+	uint64_t one = 1;
+
+	(void)pthread_mutex_lock(&sink->lock);
+	while (failing = sink->failing && !is_past(&sink->retry_at), over = is_over(sink),
+	       !over && is_idle(sink, failing)) {
+		if (sink->notify_fd >= 0 && !failing &&
+		    write(sink->notify_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+			log_error(sink->log, "eventfd: %s", strerror(errno));
+		sink->waiting = true;
+		if (!failing)
+			(void)pthread_cond_wait(&sink->wake, &sink->lock);
+		else
+			(void)pthread_cond_timedwait(&sink->wake, &sink->lock,
+						     sink->stopping && is_before(&sink->deadline, &sink->retry_at)
+							     ? &sink->deadline
+							     : &sink->retry_at);
+		sink->waiting = false;
+	}
+	if (!over && sink->back.len == 0) {
+		struct half half = sink->back;
+
+		sink->back = sink->front;
+		sink->front = half;
+	}
+	(void)pthread_mutex_unlock(&sink->lock);
+	return !over;
+}
+
+/* The end: what is left goes into the spool, or is lost. */
+static void
+give_up(struct sink *sink)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct iovec iov[SINK_BATCH];
+		struct item items[SINK_BATCH];
+		struct half half;
+		size_t n;
+
+		while (sink->spool != NULL && sink->back.len > 0 && spool_back(sink))
+			;
+		while ((n = gather(&sink->back, iov, items)) > 0) {
+			uint64_t lost = 0;
+
+			for (size_t k = 0; k < n; k++)
+				lost += items[k].weight;
+			take_from(&sink->back, items, n);
+			count_kept(sink, n, lost);
+		}
+		(void)pthread_mutex_lock(&sink->lock);
+		half = sink->back;
+		sink->back = sink->front;
+		sink->front = half;
+		(void)pthread_mutex_unlock(&sink->lock);
+	}
+}
+
+static void
+open_spool(struct sink *sink)
+{
+	int r;
+
+	if (sink->spool_dir == NULL)
+		return;
+	r = spool_open(&sink->spool, sink->spool_dir, sink->ops->name, sink->spool_size, sink->log);
+	if (r < 0)
+		log_warning(sink->log, "%s: no spool in %s: %s", sink->ops->name, sink->spool_dir,
+			    strerror(-r));
+	else
+		sink->n_inherited = spool_n_items(sink->spool);
+	count_kept(sink, 0, 0);
 }
 
 static void *
 sink_thread(void *data)
 {
 	struct sink *sink = data;
-	uint64_t one = 1;
-	bool stop;
 
-	(void)pthread_mutex_lock(&sink->lock);
-	for (;;) {
-		struct half half;
+	open_spool(sink);
+	while (next_work(sink)) {
+		bool failing;
 
-		while (sink->front.len == 0 && !sink->stopping) {
-			sink->waiting = true;
-			(void)pthread_cond_wait(&sink->wake, &sink->lock);
-			sink->waiting = false;
-		}
-		if (sink->front.len == 0)
-			break;
-		half = sink->back;
-		sink->back = sink->front;
-		sink->front = half;
-		(void)pthread_mutex_unlock(&sink->lock);
-		write_back(sink);
+		keep_back(sink);
 		(void)pthread_mutex_lock(&sink->lock);
-		stop = sink->front.len == 0;
-		if (stop && sink->notify_fd >= 0 &&
-		    write(sink->notify_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-			log_error(sink->log, "eventfd: %s", strerror(errno));
+		failing = sink->failing;
+		(void)pthread_mutex_unlock(&sink->lock);
+		if (!failing || is_past(&sink->retry_at))
+			write_batch(sink);
 	}
+	give_up(sink);
+	(void)pthread_mutex_lock(&sink->lock);
 	sink->ended = true;
 	(void)pthread_cond_signal(&sink->ending);
 	(void)pthread_mutex_unlock(&sink->lock);
@@ -197,14 +407,16 @@ sink_destroy(struct sink *sink)
 	(void)pthread_cond_destroy(&sink->wake);
 	(void)pthread_cond_destroy(&sink->ending);
 	(void)pthread_mutex_destroy(&sink->lock);
+	spool_close(sink->spool);
+	free(sink->spool_dir);
 	free(sink->front.bytes);
 	free(sink->back.bytes);
 	free(sink);
 }
 
 int
-sink_new(struct sink **ret, const struct sink_ops *ops, void *data, size_t queue_size,
-	 int notify_fd, struct log *log)
+sink_new(struct sink **ret, const struct sink_ops *ops, void *data,
+	 const struct sink_options *options)
 {
 	struct sink *sink = calloc(1, sizeof(*sink));
 	pthread_condattr_t attr;
@@ -214,9 +426,12 @@ sink_new(struct sink **ret, const struct sink_ops *ops, void *data, size_t queue
 		return -ENOMEM;
 	sink->ops = ops;
 	sink->data = data;
-	sink->log = log;
-	sink->notify_fd = notify_fd;
-	sink->size = queue_size < SINK_QUEUE_MIN ? SINK_QUEUE_MIN : queue_size;
+	sink->log = options->log;
+	sink->notify_fd = options->notify_fd;
+	sink->size = options->queue_size < SINK_QUEUE_MIN ? SINK_QUEUE_MIN : options->queue_size;
+	sink->spool_size = options->spool_size;
+	if (options->spool_dir != NULL)
+		sink->spool_dir = strdup(options->spool_dir);
 	sink->front.bytes = malloc(sink->size);
 	sink->back.bytes = malloc(sink->size);
 	(void)pthread_mutex_init(&sink->lock, NULL);
@@ -225,7 +440,8 @@ sink_new(struct sink **ret, const struct sink_ops *ops, void *data, size_t queue
 	(void)pthread_cond_init(&sink->wake, &attr);
 	(void)pthread_cond_init(&sink->ending, &attr);
 	(void)pthread_condattr_destroy(&attr);
-	r = sink->front.bytes == NULL || sink->back.bytes == NULL
+	r = sink->front.bytes == NULL || sink->back.bytes == NULL ||
+			    (options->spool_dir != NULL && sink->spool_dir == NULL)
 		    ? ENOMEM
 		    : pthread_create(&sink->thread, NULL, sink_thread, sink);
 	if (r != 0) {
@@ -243,7 +459,7 @@ void
 sink_free(struct sink *sink, unsigned timeout_ms)
 {
 	struct timespec grace = after_ms(timeout_ms + 1000);
-	uint64_t lost;
+	uint64_t lost, left;
 	bool ended;
 
 	if (sink == NULL)
@@ -257,6 +473,7 @@ sink_free(struct sink *sink, unsigned timeout_ms)
 		;
 	ended = sink->ended;
 	lost = sink->lost;
+	left = sink->n_in_spool;
 	(void)pthread_mutex_unlock(&sink->lock);
 	if (!ended) { /* stuck in a write; it ends with us */
 		log_error(sink->log, "%s: does not end, left behind", sink->ops->name);
@@ -266,6 +483,9 @@ sink_free(struct sink *sink, unsigned timeout_ms)
 	if (lost > 0)
 		log_error(sink->log, "%s: %llu events were not written", sink->ops->name,
 			  (unsigned long long)lost);
+	if (left > 0)
+		log_notice(sink->log, "%s: %llu items in the spool are left to the next daemon",
+			   sink->ops->name, (unsigned long long)left);
 	sink_destroy(sink);
 }
 
@@ -278,7 +498,7 @@ sink_name(const struct sink *sink)
 bool
 sink_push(struct sink *sink, const void *item, size_t size, uint64_t weight, bool urgent)
 {
-	struct item head = {.weight = weight, .size = size};
+	struct item head = {.weight = weight, .size = (uint32_t)size, .urgent = urgent};
 	size_t room = item_room(size);
 	size_t limit = urgent ? sink->size : sink->size / 4 * 3;
 	bool ok;
@@ -292,6 +512,7 @@ sink_push(struct sink *sink, const void *item, size_t size, uint64_t weight, boo
 		sink->n_pushed++;
 	} else {
 		sink->lost += weight;
+		sink->n_lost += weight;
 	}
 	(void)pthread_mutex_unlock(&sink->lock);
 	return ok;
@@ -349,9 +570,20 @@ sink_reached(struct sink *sink, uint64_t mark)
 	bool reached;
 
 	(void)pthread_mutex_lock(&sink->lock);
-	reached = sink->n_done >= mark;
+	reached = sink->n_kept - sink->n_spooled >= mark;
 	(void)pthread_mutex_unlock(&sink->lock);
 	return reached;
+}
+
+bool
+sink_is_safe(struct sink *sink, uint64_t mark)
+{
+	bool safe;
+
+	(void)pthread_mutex_lock(&sink->lock);
+	safe = sink->n_kept >= mark;
+	(void)pthread_mutex_unlock(&sink->lock);
+	return safe;
 }
 
 uint64_t
@@ -366,4 +598,21 @@ sink_take_lost(struct sink *sink)
 	}
 	(void)pthread_mutex_unlock(&sink->lock);
 	return lost;
+}
+
+struct sink_state
+sink_state(struct sink *sink)
+{
+	struct sink_state state;
+
+	(void)pthread_mutex_lock(&sink->lock);
+	state = (struct sink_state){
+		.n_queued = sink->n_pushed - sink->n_kept,
+		.n_spooled = sink->n_in_spool,
+		.spooled_bytes = sink->spool_bytes,
+		.n_lost = sink->n_lost,
+		.is_failing = sink->failing,
+	};
+	(void)pthread_mutex_unlock(&sink->lock);
+	return state;
 }

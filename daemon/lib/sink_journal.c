@@ -4,20 +4,17 @@
  * makes the fields into one block (a length before each), the sink's thread hands it to
  * journald. Messages of each kind have an id that packaging/pyaudit.catalog explains.
  */
-#define SD_JOURNAL_SUPPRESS_LOCATION
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-journal.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "entry.h"
+#include "journal_socket.h"
 #include "json.h"
 #include "report.h"
 #include "sink.h"
-
-#define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 #define MESSAGE_ID_DENIED "dfda103e216941928b6511c7673fb8c4"
 #define MESSAGE_ID_ALERT "aea0e9e16a42485cbef80f9966382f09"
@@ -257,42 +254,44 @@ sink_journal_push(struct sink *sink, const struct report *report, uint64_t weigh
 	buf_fini(&fields);
 }
 
-static int
-send_block(const struct iovec *block)
-{
-	struct iovec fields[ENTRY_FIELDS_MAX];
-	char *at = block->iov_base, *end = at + block->iov_len;
-	int n = 0, r;
+struct journal {
+	struct journal_socket socket;
+	struct buf entry;
+};
 
-	while (at < end && n < ENTRY_FIELDS_MAX) {
+/* The fields of a block, which are of our own making, as an entry. */
+static int
+send_block(struct journal *journal, const struct iovec *block)
+{
+	const char *at = block->iov_base, *end = at + block->iov_len;
+
+	buf_reset(&journal->entry);
+	while (at < end) {
 		uint32_t size;
 
 		memcpy(&size, at, sizeof(size));
-		fields[n].iov_base = at + sizeof(size);
-		fields[n++].iov_len = size;
-		at += sizeof(size) + size;
+		at += sizeof(size);
+		if (size > (size_t)(end - at)) /* a spool's bytes come from a disk */
+			return -EBADMSG;
+		journal_socket_field(&journal->entry, at, size);
+		at += size;
 	}
-	if (n == 0)
+	if (journal->entry.failed)
+		return -ENOMEM;
+	if (journal->entry.len == 0)
 		return -EBADMSG;
-	r = sd_journal_sendv(fields, n);
-	return r == -E2BIG || r == -EINVAL ? -EBADMSG : r;
+	return journal_socket_send(&journal->socket, journal->entry.data, journal->entry.len);
 }
 
 static int
 journal_write(void *data, const struct iovec *items, size_t n_items)
 {
+	struct journal *journal = data;
 	int n = 0;
 
-	(void)data;
 	while ((size_t)n < n_items) {
-		int r;
+		int r = send_block(journal, &items[n]);
 
-		/* sd_journal_sendv is silent where nobody listens; a restart of journald is
-		 * waited for. */
-		if (access(JOURNAL_SOCKET, F_OK) < 0)
-			r = -errno;
-		else
-			r = send_block(&items[n]);
 		if (r < 0)
 			return n > 0 ? n : r;
 		n++;
@@ -300,15 +299,37 @@ journal_write(void *data, const struct iovec *items, size_t n_items)
 	return n;
 }
 
+static void
+journal_close(void *data)
+{
+	struct journal *journal = data;
+
+	journal_socket_close(&journal->socket);
+	buf_fini(&journal->entry);
+	free(journal);
+}
+
 static const struct sink_ops journal_ops = {
 	.name = "journal",
 	.write = journal_write,
+	.close = journal_close,
 };
 
 int
-sink_journal_new(struct sink **ret, size_t queue_size, int notify_fd, struct log *log)
+sink_journal_new(struct sink **ret, const struct sink_options *options)
 {
-	if (access(JOURNAL_SOCKET, W_OK) < 0)
+	struct journal *journal;
+	int r;
+
+	if (access(JOURNAL_SOCKET_PATH, W_OK) < 0)
 		return -errno;
-	return sink_new(ret, &journal_ops, NULL, queue_size, notify_fd, log);
+	journal = calloc(1, sizeof(*journal));
+	if (journal == NULL)
+		return -ENOMEM;
+	journal->socket = (struct journal_socket){.path = JOURNAL_SOCKET_PATH, .fd = -1};
+	buf_init(&journal->entry);
+	r = sink_new(ret, &journal_ops, journal, options);
+	if (r < 0)
+		free(journal);
+	return r;
 }

@@ -6,12 +6,10 @@
 #include "sink.h"
 
 int
-sink_journal_new(struct sink **ret, size_t queue_size, int notify_fd, struct log *log)
+sink_journal_new(struct sink **ret, const struct sink_options *options)
 {
 	(void)ret;
-	(void)queue_size;
-	(void)notify_fd;
-	(void)log;
+	(void)options;
 	return -EOPNOTSUPP;
 }
 

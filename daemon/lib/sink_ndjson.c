@@ -141,8 +141,7 @@ open_file(const char *path)
 }
 
 int
-sink_ndjson_new(struct sink **ret, const char *path, size_t queue_size, int notify_fd,
-		struct log *log)
+sink_ndjson_new(struct sink **ret, const char *path, const struct sink_options *options)
 {
 	CLEANUP(freep) struct ndjson *file = calloc(1, sizeof(*file));
 	int r;
@@ -158,7 +157,7 @@ sink_ndjson_new(struct sink **ret, const char *path, size_t queue_size, int noti
 		r = file->path == NULL ? -ENOMEM : 0;
 	}
 	if (r == 0)
-		r = sink_new(ret, &ndjson_ops, file, queue_size, notify_fd, log);
+		r = sink_new(ret, &ndjson_ops, file, options);
 	if (r == 0) {
 		(void)TAKE_PTR(file);
 		return 0;

@@ -5,10 +5,17 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "entry.h"
+#include "journal_socket.h"
 #include "report.h"
 #include "sink.h"
 
@@ -158,12 +165,105 @@ what_is_about_the_daemon_names_it(void **state)
 	}
 }
 
+/* A journald that reads when the test does. */
+static int
+listen_at(const char *name)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", name);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static void
+entries_are_sent_and_never_waited_for(void **state)
+{
+	char dir[] = "/tmp/test_journal.XXXXXX", socket_path[64], got[256];
+	struct journal_socket journal = {.path = socket_path, .fd = -1};
+	unsigned n_sent = 0, n_read = 0;
+	struct buf entry;
+	int fd, r;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(socket_path, sizeof(socket_path), "%s/socket", dir);
+	assert_int_equal(journal_socket_send(&journal, "x", 1), -ENOENT);
+	fd = listen_at(socket_path);
+	buf_init(&entry);
+	journal_socket_field(&entry, "MESSAGE=a\nb", 11);
+	journal_socket_field(&entry, "PRIORITY=3", 10);
+	while ((r = journal_socket_send(&journal, entry.data, entry.len)) == 0)
+		n_sent++;
+	assert_int_equal(r, -EAGAIN); /* nobody reads */
+	assert_true(n_sent > 1);
+	while (recv(fd, got, sizeof(got), 0) == (ssize_t)entry.len)
+		n_read++;
+	assert_int_equal(n_read, n_sent);
+	assert_memory_equal(got, "MESSAGE\n\3\0\0\0\0\0\0\0a\nb\nPRIORITY=3\n", entry.len);
+	assert_int_equal(journal_socket_send(&journal, "again", 5), 0);
+	(void)close(fd); /* it is restarted */
+	(void)unlink(socket_path);
+	assert_true(journal_socket_send(&journal, "x", 1) < 0);
+	fd = listen_at(socket_path);
+	assert_int_equal(journal_socket_send(&journal, "there", 5), 0);
+	assert_int_equal(recv(fd, got, sizeof(got), 0), 5);
+	journal_socket_close(&journal);
+	buf_fini(&entry);
+	(void)close(fd);
+	(void)unlink(socket_path);
+	(void)rmdir(dir);
+}
+
+static void
+an_entry_that_is_too_long_for_a_packet_goes_as_a_sealed_file(void **state)
+{
+	char dir[] = "/tmp/test_journal.XXXXXX", socket_path[64];
+	struct journal_socket journal = {.path = socket_path, .fd = -1};
+	const size_t size = ENTRY_SIZE_MAX;
+	char *large = calloc(1, size), *got = calloc(1, size);
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr message = {.msg_control = &control, .msg_controllen = sizeof(control)};
+	int fd, file, small = 4096;
+
+	(void)state;
+	assert_non_null(large);
+	assert_non_null(got);
+	memset(large, 'l', size);
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(socket_path, sizeof(socket_path), "%s/socket", dir);
+	fd = listen_at(socket_path);
+	assert_int_equal(journal_socket_send(&journal, "x", 1), 0);
+	assert_int_equal(recv(fd, got, 1, 0), 1);
+	assert_int_equal(setsockopt(journal.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+	assert_int_equal(journal_socket_send(&journal, large, size), 0);
+	assert_int_equal(recvmsg(fd, &message, MSG_CMSG_CLOEXEC), 0);
+	memcpy(&file, CMSG_DATA(&control.head), sizeof(file));
+	assert_int_equal(pread(file, got, size, 0), size);
+	assert_memory_equal(got, large, size);
+	assert_int_equal(fcntl(file, F_GET_SEALS),
+			 F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+	(void)close(file);
+	journal_socket_close(&journal);
+	(void)close(fd);
+	(void)unlink(socket_path);
+	(void)rmdir(dir);
+	free(large);
+	free(got);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_largest_alert_keeps_the_limits),
 		cmocka_unit_test(what_is_about_the_daemon_names_it),
+		cmocka_unit_test(entries_are_sent_and_never_waited_for),
+		cmocka_unit_test(an_entry_that_is_too_long_for_a_packet_goes_as_a_sealed_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,8 @@ struct gate {
 	_Atomic int answer;  /* returned by write instead, where it is not 0 */
 	_Atomic bool closed; /* write waits while it is set */
 	_Atomic uint64_t n_taken, n_closes;
+	uint32_t next;               /* number that the next numbered item has at least */
+	_Atomic bool out_of_order;
 };
 
 static int
@@ -31,12 +33,21 @@ gate_write(void *data, const struct iovec *items, size_t n_items)
 	struct gate *gate = data;
 	int answer;
 
-	(void)items;
 	while (atomic_load(&gate->closed))
 		(void)usleep(1000);
 	answer = atomic_load(&gate->answer);
 	if (answer != 0)
 		return answer;
+	for (size_t i = 0; i < n_items; i++) {
+		uint32_t number;
+
+		if (items[i].iov_len < sizeof(number))
+			continue;
+		memcpy(&number, items[i].iov_base, sizeof(number));
+		if (number < gate->next)
+			atomic_store(&gate->out_of_order, true);
+		gate->next = number;
+	}
 	atomic_fetch_add(&gate->n_taken, n_items);
 	return (int)n_items;
 }
@@ -56,7 +67,7 @@ gate_new(struct gate *gate)
 {
 	struct sink *sink = NULL;
 
-	assert_int_equal(sink_new(&sink, &gate_ops, gate, SINK_QUEUE_MIN, -1, &quiet), 0);
+	assert_int_equal(sink_new(&sink, &gate_ops, gate, &(struct sink_options){SINK_QUEUE_MIN, -1, NULL, 0, &quiet}), 0);
 	return sink;
 }
 
@@ -176,7 +187,7 @@ lines_are_appended_whole(void **state)
 	(void)state;
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, "old\n", 4), 4);
-	assert_int_equal(sink_ndjson_new(&sink, path, 1 << 20, -1, &quiet), 0);
+	assert_int_equal(sink_ndjson_new(&sink, path, &(struct sink_options){1 << 20, -1, NULL, 0, &quiet}), 0);
 	for (unsigned i = 0; i < 20000; i++) {
 		int len = snprintf(line, sizeof(line), "line %u\n", i);
 
@@ -225,7 +236,7 @@ a_file_that_was_renamed_is_followed_by_a_new_one(void **state)
 	assert_true(fd >= 0);
 	(void)close(fd);
 	(void)snprintf(old, sizeof(old), "%s.1", path);
-	assert_int_equal(sink_ndjson_new(&sink, path, 1 << 20, -1, &quiet), 0);
+	assert_int_equal(sink_ndjson_new(&sink, path, &(struct sink_options){1 << 20, -1, NULL, 0, &quiet}), 0);
 	for (unsigned i = 0; i < n_lines; i++) {
 		int len = snprintf(line, sizeof(line), "line %u\n", i);
 
@@ -274,7 +285,7 @@ a_pipe_takes_lines_in_pieces(void **state)
 	(void)fcntl(fds[1], F_SETPIPE_SZ, 4096);
 	assert_int_equal(pthread_create(&reader, NULL, read_slowly, &fds[0]), 0);
 	(void)snprintf(path, sizeof(path), "/dev/fd/%d", fds[1]);
-	assert_int_equal(sink_ndjson_new(&sink, path, 1 << 20, -1, &quiet), 0);
+	assert_int_equal(sink_ndjson_new(&sink, path, &(struct sink_options){1 << 20, -1, NULL, 0, &quiet}), 0);
 	(void)close(fds[1]);
 	for (unsigned i = 0; i < 100; i++)
 		assert_true(sink_push(sink, line, sizeof(line), 1, false));
@@ -291,9 +302,105 @@ what_cannot_be_opened_is_said(void **state)
 	struct sink *sink = NULL;
 
 	(void)state;
-	assert_int_equal(sink_ndjson_new(&sink, "/nonexistent/x", 0, -1, &quiet), -ENOENT);
-	assert_int_equal(sink_ndjson_new(&sink, "/dev/fd/987654", 0, -1, &quiet), -EBADF);
+	assert_int_equal(sink_ndjson_new(&sink, "/nonexistent/x", &(struct sink_options){0, -1, NULL, 0, &quiet}), -ENOENT);
+	assert_int_equal(sink_ndjson_new(&sink, "/dev/fd/987654", &(struct sink_options){0, -1, NULL, 0, &quiet}), -EBADF);
 	assert_null(sink);
+}
+
+static char spool_dir[] = "/tmp/test_sink_spool.XXXXXX";
+
+static struct sink *
+spooling_new(struct gate *gate)
+{
+	struct sink_options options = {SINK_QUEUE_MIN, -1, spool_dir, 1 << 20, &quiet};
+	struct sink *sink = NULL;
+
+	assert_int_equal(sink_new(&sink, &gate_ops, gate, &options), 0);
+	return sink;
+}
+
+/* Pushes a numbered item; waits until what was pushed is out of the queue every now and then. */
+static void
+push_number(struct sink *sink, uint32_t number, size_t size, bool urgent)
+{
+	static char item[5000];
+
+	memcpy(item, &number, sizeof(number));
+	assert_true(sink_push(sink, item, size, 1, urgent));
+	for (unsigned i = 0; number % 8 == 7 && i < 10000; i++) {
+		if (sink_is_safe(sink, sink_mark(sink)))
+			return;
+		sink_kick(sink);
+		(void)usleep(100);
+	}
+}
+
+static void
+a_failing_sink_spools_and_keeps_the_order(void **state)
+{
+	struct gate gate = {.answer = -EIO};
+	struct sink *sink = spooling_new(&gate);
+	const uint32_t n = 1000; /* many times what its queue holds */
+
+	(void)state;
+	for (uint32_t i = 0; i < n; i++)
+		push_number(sink, i, 500, false);
+	assert_true(sink_is_safe(sink, sink_mark(sink)));
+	assert_false(sink_reached(sink, 1));
+	assert_int_equal(sink_state(sink).n_spooled, n);
+	assert_true(sink_state(sink).is_failing);
+	atomic_store(&gate.answer, 0);
+	for (uint32_t i = n; i < n + 200; i++)
+		push_number(sink, i, 500, false);
+	assert_true(wait_for(sink, sink_mark(sink)));
+	assert_int_equal(atomic_load(&gate.n_taken), n + 200);
+	assert_false(atomic_load(&gate.out_of_order));
+	assert_int_equal(sink_take_lost(sink), 0);
+	assert_int_equal(sink_state(sink).n_spooled, 0);
+	sink_free(sink, 1000);
+}
+
+static void
+what_it_spooled_is_left_to_the_next_one(void **state)
+{
+	struct gate gate = {.answer = -EIO}, next = {0};
+	struct sink *sink = spooling_new(&gate);
+
+	(void)state;
+	for (uint32_t i = 0; i < 300; i++)
+		push_number(sink, i, 500, false);
+	for (uint32_t i = 300; i < 307; i++) /* not kicked: in its queue when it ends */
+		push_number(sink, i, 500, false);
+	sink_free(sink, 5000);
+	assert_int_equal(atomic_load(&gate.n_taken), 0);
+	sink = spooling_new(&next);
+	push_number(sink, 307, 500, false);
+	assert_true(wait_for(sink, sink_mark(sink)));
+	assert_int_equal(atomic_load(&next.n_taken), 308);
+	assert_false(atomic_load(&next.out_of_order));
+	sink_free(sink, 1000);
+}
+
+static void
+a_full_spool_drops_what_is_not_urgent_and_counts_it(void **state)
+{
+	struct gate gate = {.answer = -EIO};
+	struct sink *sink = spooling_new(&gate);
+	uint32_t n = 0;
+
+	(void)state;
+	for (; n < 400; n++) /* of 2 MB, 3/4 of 1 MB stay */
+		push_number(sink, n, 5000, false);
+	for (; n < 440; n++)
+		push_number(sink, n, 5000, true);
+	assert_true(sink_is_safe(sink, sink_mark(sink)));
+	assert_in_range(sink_state(sink).n_lost, 240, 260);
+	atomic_store(&gate.answer, 0);
+	assert_true(wait_for(sink, sink_mark(sink)));
+	assert_int_equal(atomic_load(&gate.n_taken) + sink_take_lost(sink), 440);
+	assert_false(atomic_load(&gate.out_of_order));
+	assert_int_equal(gate.next, 439);
+	sink_free(sink, 1000);
 }
 
 static int
@@ -301,7 +408,14 @@ open_log(void **state)
 {
 	(void)state;
 	log_init(&quiet, open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_LEVEL_ERROR);
-	return 0;
+	return mkdtemp(spool_dir) != NULL ? 0 : -1;
+}
+
+static int
+remove_spool(void **state)
+{
+	(void)state;
+	return rmdir(spool_dir);
 }
 
 int
@@ -317,7 +431,10 @@ main(void)
 		cmocka_unit_test(a_file_that_was_renamed_is_followed_by_a_new_one),
 		cmocka_unit_test(a_pipe_takes_lines_in_pieces),
 		cmocka_unit_test(what_cannot_be_opened_is_said),
+		cmocka_unit_test(a_failing_sink_spools_and_keeps_the_order),
+		cmocka_unit_test(what_it_spooled_is_left_to_the_next_one),
+		cmocka_unit_test(a_full_spool_drops_what_is_not_urgent_and_counts_it),
 	};
 
-	return cmocka_run_group_tests(tests, open_log, NULL);
+	return cmocka_run_group_tests(tests, open_log, remove_spool);
 }

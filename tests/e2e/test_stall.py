@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Something stands still: the daemon (SIGSTOP), journald, the disk of the event file. The workload does
+not notice, and every alert arrives or is counted.
+
+PYAUDIT_STALL=SECONDS lets each stand still for so long, five times in turn with as long without it, and asserts
+that the workload's throughput is the same within 2 %: on a quiet machine."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from conftest import PATIENCE, clean_env
+
+SECONDS = float(os.environ.get("PYAUDIT_STALL") or 0)
+JOURNALD = "/lib/systemd/systemd-journald"
+
+
+def stall(tmp_path, case):
+    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-U", "-r", "-m"]
+    for program in ("unshare", "journalctl", "mount"):
+        if not shutil.which(program):
+            pytest.skip("%s is not installed" % program)
+    if not os.path.exists(JOURNALD):
+        pytest.skip("systemd-journald is not installed")
+    if subprocess.run(unshare + ["mount", "-t", "tmpfs", "tmpfs", "/mnt"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("mount name spaces may not be made here (not root, and no user name spaces)")
+    seconds, pairs = (SECONDS, 5) if SECONDS else (1.0, 1)
+    more = {name: os.environ[name] for name in ("PYAUDIT_BUILD", "PYAUDIT_SANITIZE", "PYAUDIT_INTERPRETERS")
+            if name in os.environ}
+    done = subprocess.run(unshare + [sys.executable, "-B", "stall.py", str(tmp_path), case, str(seconds), str(pairs)],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=clean_env(**more), timeout=(60 + pairs * 4 * seconds) * PATIENCE)
+    if done.returncode == 77:
+        pytest.skip("systemd-journald does not run here")
+    log = tmp_path / "daemon.log"
+    assert done.returncode == 0, done.stderr.decode() + (log.read_text() if log.exists() else "")
+    result = json.loads(done.stdout.decode())
+    print(json.dumps(result))
+    if SECONDS:
+        assert 0.98 <= result["throughput"] <= 1.02 or result["throughput"] > 1, result
+    assert "Sanitizer" not in log.read_text()
+    return result, log.read_text()
+
+
+def test_daemon_frozen(tmp_path):
+    result, _ = stall(tmp_path, "frozen")
+    assert result["file"] + result["lost_urgent"] == result["raised"], result
+    assert result["journal"] == result["file"] and result["lost_sinks"] == 0, result
+
+
+def test_journald_stopped(tmp_path):
+    result, log = stall(tmp_path, "journald")
+    assert result["journal"] == result["raised"], result
+    assert result["file"] == result["raised"] and result["lost_sinks"] == 0, result
+
+
+def test_disk_full(tmp_path):
+    result, log = stall(tmp_path, "full")
+    assert "ndjson: cannot write: No space left on device; trying again, and spooling meanwhile" in log
+    assert "ndjson: writing again" in log
+    assert result["spooled"] > 0
+    assert result["file"] == result["journal"] == result["raised"] and result["lost_sinks"] == 0, result
