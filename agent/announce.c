@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "announce.h"
+#include "origin.h"
 
 /* Acts that both layers see. */
 enum act {
@@ -146,7 +147,7 @@ announced_done(struct announced *done)
 }
 
 void
-announce(struct pyaudit_event *event, uint8_t action, uint32_t tid)
+announce(struct pyaudit_event *event, uint8_t action, uint32_t tid, bool packages)
 {
 	enum act act = act_of(event->id);
 	struct announced *now = &announced[act];
@@ -167,6 +168,9 @@ announce(struct pyaudit_event *event, uint8_t action, uint32_t tid)
 		stack = take_stack(tid, now->ms);
 	if (stack == NULL)
 		return;
+	/* Whoever judges the act by its packages cannot look at sys.path any more. */
+	if (packages)
+		origin_know_path();
 	pyaudit_event_need_frames(event, PYAUDIT_STACK_MAX);
 	keep_frames(stack, event);
 	now->stack = stack;

@@ -19,7 +19,7 @@
 struct announced;
 
 /* The audit layer let @event pass with @action, in this thread @tid. */
-void announce(struct pyaudit_event *event, uint8_t action, uint32_t tid);
+void announce(struct pyaudit_event *event, uint8_t action, uint32_t tid, bool packages);
 /* What was announced in this thread and @event carries out, or NULL. */
 struct announced *announced_find(struct pyaudit_event *event);
 uint8_t announced_action(const struct announced *announced);

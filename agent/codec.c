@@ -184,14 +184,21 @@ write_frame(struct writer *w, const struct pyaudit_origin *frame)
 		(void)write_text(w, PYAUDIT_TAG_FUNCTION, &frame->function);
 	if (pyaudit_value_is_text(&frame->module))
 		(void)write_text(w, PYAUDIT_TAG_MODULE, &frame->module);
+	for (unsigned i = 0; i < frame->n_packages; i++)
+		(void)write_text(w, PYAUDIT_TAG_PACKAGE, &frame->packages[i]);
 	(void)write_item(w, PYAUDIT_TAG_LINE, &line, sizeof(line));
 }
 
 static size_t
 frame_size(const struct pyaudit_origin *frame)
 {
-	return 4 * sizeof(struct pyaudit_item) + 3 * sizeof(pyaudit_le32) + sizeof(pyaudit_le32) +
-	       frame->file.len + frame->function.len + frame->module.len;
+	size_t size = 4 * sizeof(struct pyaudit_item) + 3 * sizeof(pyaudit_le32) +
+		      sizeof(pyaudit_le32) + frame->file.len + frame->function.len +
+		      frame->module.len;
+
+	for (unsigned i = 0; i < frame->n_packages; i++)
+		size += sizeof(struct pyaudit_item) + frame->packages[i].len;
+	return size;
 }
 
 size_t
@@ -403,6 +410,13 @@ read_tail_item(const struct item *item, struct pyaudit_decoded *d)
 			return false;
 		frame->module = text_of(item, PYAUDIT_TAG_STR);
 		return true;
+	case PYAUDIT_TAG_PACKAGE:
+		if (frame == NULL || d->n_packages == PYAUDIT_PACKAGES_MAX)
+			return frame != NULL;
+		d->packages[d->n_packages++] = text_of(item, PYAUDIT_TAG_STR);
+		if (frame->n_packages++ == 0)
+			frame->packages = &d->packages[d->n_packages - 1];
+		return true;
 	case PYAUDIT_TAG_LINE:
 		if (frame == NULL || item->len != sizeof(line))
 			return false;
@@ -420,7 +434,7 @@ read_tail_item(const struct item *item, struct pyaudit_decoded *d)
 		}
 		return true;
 	default:
-		return item->tag > PYAUDIT_TAG_RULES;
+		return item->tag > PYAUDIT_TAG_PACKAGE;
 	}
 }
 
@@ -448,6 +462,7 @@ pyaudit_record_decode(struct pyaudit_decoded *ret, const uint8_t *bytes, size_t 
 	ret->pid = pyaudit_get32(head.pid);
 	ret->tid = pyaudit_get32(head.tid);
 	ret->n_hits = 0;
+	ret->n_packages = 0;
 	ret->event = (struct pyaudit_event){
 		.id = pyaudit_get16(head.event),
 		.layer = head.layer,

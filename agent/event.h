@@ -33,6 +33,9 @@ struct pyaudit_value {
 struct pyaudit_origin {
 	struct pyaudit_value file, function, module; /* STR or absent */
 	uint32_t line;
+	bool packages_asked;
+	uint8_t n_packages; /* distributions that the file belongs to, as far as asked */
+	const struct pyaudit_value *packages;
 };
 
 /* Facts of a process, indexed by field - PYAUDIT_F_PROC_PID. Absent ones have type 0. */
@@ -63,6 +66,8 @@ struct pyaudit_event {
 			   so that subprocess.run names the line that called it; else frame 0 */
 	uint8_t origin_asked; /* largest number asked for so far */
 	void (*origin)(struct pyaudit_event *event, unsigned n_wanted);
+	/* Where set, fills in the packages of a frame when first asked for. */
+	void (*packages)(struct pyaudit_origin *frame);
 	void *data; /* of fetch and origin */
 
 	/* Room for values that are made (joined argv, lists of stack files). Reset by nobody: an
@@ -78,6 +83,18 @@ pyaudit_event_need_frames(struct pyaudit_event *event, unsigned n)
 	if (event->origin_asked < n && event->origin != NULL) {
 		event->origin(event, n);
 		event->origin_asked = (uint8_t)n;
+	}
+}
+
+/* Makes sure that the packages of a frame are there, if it has any. */
+static inline void
+pyaudit_event_need_packages(struct pyaudit_event *event, unsigned n)
+{
+	struct pyaudit_origin *frame = &event->frames[n];
+
+	if (!frame->packages_asked && event->packages != NULL) {
+		event->packages(frame);
+		frame->packages_asked = true;
 	}
 }
 
@@ -156,6 +173,8 @@ struct pyaudit_decoded {
 	uint8_t n_hits;
 	struct pyaudit_value values[PYAUDIT_VALUES_MAX];
 	struct pyaudit_origin frames[PYAUDIT_STACK_MAX];
+	struct pyaudit_value packages[PYAUDIT_PACKAGES_MAX]; /* of the frames */
+	unsigned n_packages;
 };
 
 /* Checks and decodes a record from an untrusted peer. 0, or -EBADMSG; *ret borrows @bytes. */

@@ -430,6 +430,17 @@ origin_part(const struct pyaudit_origin *frame, unsigned field)
 }
 
 static bool
+give_packages(struct pyaudit_event *event, unsigned frame, struct pyaudit_value *ret)
+{
+	pyaudit_event_need_packages(event, frame);
+	*ret = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST,
+				      .n_items = event->frames[frame].n_packages,
+				      .full_len = event->frames[frame].n_packages,
+				      .items = event->frames[frame].packages};
+	return ret->n_items > 0;
+}
+
+static bool
 caller_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value *ret)
 {
 	const struct pyaudit_origin *frame;
@@ -438,6 +449,8 @@ caller_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value *
 	if (event->caller >= event->n_frames)
 		return false;
 	frame = &event->frames[event->caller];
+	if (field == PYAUDIT_F_CALLER_PACKAGE)
+		return give_packages(event, event->caller, ret);
 	if (field != PYAUDIT_F_CALLER_LINE)
 		return give_text(origin_part(frame, field), ret);
 	*ret = pyaudit_value_int(frame->line);
@@ -459,6 +472,33 @@ stack_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value *r
 			ret->n_items++;
 	ret->full_len = ret->n_items;
 	return ret->n_items > 0;
+}
+
+/* A list that has room for all of them: a name stands in it as often as frames in a row do not. */
+static bool
+stack_packages(struct pyaudit_event *event, struct pyaudit_value *ret)
+{
+	const struct pyaudit_value *last = NULL;
+	struct pyaudit_value *items, one;
+	unsigned n = 0;
+
+	pyaudit_event_need_frames(event, PYAUDIT_STACK_MAX);
+	for (unsigned i = 0; i < event->n_frames; i++)
+		n += give_packages(event, i, &one) ? one.n_items : 0;
+	n = n < PYAUDIT_PACKAGES_MAX ? n : PYAUDIT_PACKAGES_MAX;
+	items = scratch_take(event, n * (uint32_t)sizeof(*items));
+	if (items == NULL || n == 0)
+		return false;
+	*ret = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST, .items = items};
+	for (unsigned i = 0; i < event->n_frames; i++) {
+		if (!give_packages(event, i, &one) || one.items == last)
+			continue;
+		for (unsigned j = 0; j < one.n_items && ret->n_items < n; j++)
+			items[ret->n_items++] = one.items[j];
+		last = one.items;
+	}
+	ret->full_len = ret->n_items;
+	return true;
 }
 
 /* Each kind once. Where credentials were replaced already, what stands for them says it. */
@@ -553,11 +593,14 @@ pyaudit_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value 
 	case PYAUDIT_F_CALLER_LINE:
 	case PYAUDIT_F_CALLER_FUNCTION:
 	case PYAUDIT_F_CALLER_MODULE:
+	case PYAUDIT_F_CALLER_PACKAGE:
 		return caller_field(event, field, ret);
 	case PYAUDIT_F_STACK_FILE:
 	case PYAUDIT_F_STACK_FUNCTION:
 	case PYAUDIT_F_STACK_MODULE:
 		return stack_field(event, field, ret);
+	case PYAUDIT_F_STACK_PACKAGE:
+		return stack_packages(event, ret);
 	default:
 		if (field >= PYAUDIT_F_ARG0 && field <= PYAUDIT_F_ARG7)
 			return numbered_argument(event, field - PYAUDIT_F_ARG0, ret);

@@ -220,6 +220,12 @@ fetch_native_origin(struct pyaudit_event *event, unsigned n_wanted)
 		fetch_origin(event, n_wanted);
 }
 
+static bool
+wants_packages(const struct policy *policy)
+{
+	return (pyaudit_image_flags(policy->image) & PYAUDIT_IMAGE_PACKAGES) != 0;
+}
+
 static void
 deliver(const struct policy *policy, struct pyaudit_event *event,
 	const struct pyaudit_verdict *verdict, uint32_t pid, uint32_t tid,
@@ -233,6 +239,9 @@ deliver(const struct policy *policy, struct pyaudit_event *event,
 	for (unsigned i = 0; i < event->n_args; i++)
 		pyaudit_event_need_arg(event, i);
 	pyaudit_event_need_frames(event, urgent ? PYAUDIT_STACK_MAX : 1);
+	if (urgent && wants_packages(policy))
+		for (unsigned i = 0; i < event->n_frames; i++)
+			pyaudit_event_need_packages(event, i);
 	size = pyaudit_record_encode(record, event, verdict, policy->generation, time_ns, pid, tid);
 	if (LIKELY(agent.ring != NULL)) {
 		(void)ring_push(agent.ring, urgent ? PYAUDIT_LANE_URGENT : PYAUDIT_LANE_ORDINARY,
@@ -308,7 +317,8 @@ union room {
 
 /* Whether this is an attempt of a search that is not to be told (search.h); *ret is then what judge says. */
 static __attribute__((noinline)) bool
-is_passed_over(struct pyaudit_event *event, PyObject *args, const struct pyaudit_verdict *verdict, int *ret)
+is_passed_over(const struct policy *policy, struct pyaudit_event *event, PyObject *args,
+	       const struct pyaudit_verdict *verdict, int *ret)
 {
 	enum search_step step = search_step(event, args);
 
@@ -322,7 +332,7 @@ is_passed_over(struct pyaudit_event *event, PyObject *args, const struct pyaudit
 	if (agent.route == PYAUDIT_ROUTE_IMPORT)
 		return false;
 	if (step == SEARCH_AGAIN)
-		announce(event, verdict->action, thread_id());
+		announce(event, verdict->action, thread_id(), wants_packages(policy));
 	*ret = GO_ON;
 	return true;
 }
@@ -368,6 +378,7 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 		.fetch = fetch_argument,
 		.frames = frames,
 		.origin = fetch_origin,
+		.packages = origin_packages,
 		.data = &raised,
 		.scratch = room.scratch,
 		.scratch_size = sizeof(room.scratch),
@@ -379,10 +390,11 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 		return GO_ON;
 	}
 	if (UNLIKELY(id == PYAUDIT_EV_OS_EXEC) && verdict.action >= PYAUDIT_ACTION_ALERT &&
-	    is_passed_over(&event, args, &verdict, &rule))
+	    is_passed_over(policy, &event, args, &verdict, &rule))
 		return rule;
 	if ((slot->flags & PYAUDIT_SLOT_ANNOUNCE) != 0 && verdict.action < PYAUDIT_ACTION_BLOCK)
-		announce(&event, verdict.action, thread_id());
+		announce(&event, verdict.action, thread_id(),
+			 wants_packages(policy));
 	if (verdict.action == PYAUDIT_ACTION_NONE) {
 		if (keyed && verdict.pure)
 			memo_add(&key);
@@ -419,6 +431,7 @@ judge_native(const struct policy *policy, const struct pyaudit_slot *slot, const
 		.n_args = (uint8_t)n_args,
 		.frames = frames,
 		.origin = fetch_native_origin,
+		.packages = origin_packages,
 		.data = &raised,
 		.scratch = room.scratch,
 		.scratch_size = sizeof(room.scratch),

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "agent.h"
 #include "lines.h"
 #include "origin.h"
+#include "packages.h"
 
 /* Frames that are looked at when only the caller is wanted: asyncio's way to a subprocess is about
  * twelve frames of the standard library. */
@@ -199,6 +202,8 @@ describe(PyObject *frame, struct encode_text *text, struct pyaudit_origin *ret)
 	ret->file.type = ret->function.type = ret->module.type = 0;
 	ret->file.len = ret->function.len = ret->module.len = 0;
 	ret->line = 0;
+	ret->packages_asked = false;
+	ret->n_packages = 0;
 	if (code == NULL)
 		return;
 	filename = encode_code_filename(code);
@@ -280,4 +285,66 @@ origin_walk(struct pyaudit_event *event, struct encode_text *text, unsigned n_wa
 		whole_stack(event, text, frame);
 	if (collects)
 		(void)python.PyGC_Enable();
+}
+
+/* Entries of sys.path that are looked at. */
+#define PATH_MAX_ENTRIES 64
+
+/* sys.path as it was when last looked at: another list or length is another path. */
+static struct {
+	_Atomic(PyObject *) list;
+	_Atomic ssize_t len;
+} seen_path;
+
+void
+origin_know_path(void)
+{
+	PyObject *list;
+	ssize_t n;
+
+	/* Without a GIL another thread may put another list in place of this one. */
+	if (python.free_threaded)
+		return;
+	list = python.PySys_GetObject("path"); /* borrowed; no exception */
+	if (list == NULL || (python.PyType_GetFlags(python_type(list)) & PY_TYPE_LIST) == 0)
+		return;
+	n = python.PyList_Size(list);
+	if (list == atomic_load_explicit(&seen_path.list, memory_order_relaxed) &&
+	    n == atomic_load_explicit(&seen_path.len, memory_order_relaxed))
+		return;
+	for (ssize_t i = 0; i < n && i < PATH_MAX_ENTRIES; i++) {
+		char copied[PACKAGES_ROOT_MAX];
+		struct encode_text text = {copied, 0, sizeof(copied)};
+		PyObject *entry = python.PyList_GetItem(list, i);
+		struct pyaudit_value dir, file;
+		char probe[PACKAGES_ROOT_MAX + 3];
+
+		if (entry == NULL || python_type(entry) != python.PyUnicode_Type)
+			continue;
+		encode_exact_str(&text, entry, &dir);
+		if (dir.flags != 0 || dir.len == 0 || dir.len > PACKAGES_ROOT_MAX)
+			continue;
+		/* Whatever lies in it is in the standard library: nothing is installed there. */
+		memcpy(probe, dir.s, dir.len);
+		memcpy(probe + dir.len, "/x", 2);
+		file = pyaudit_value_text(probe, dir.len + 2);
+		if (!in_stdlib(&file))
+			packages_know(dir.s, dir.len);
+	}
+	atomic_store_explicit(&seen_path.list, list, memory_order_relaxed);
+	atomic_store_explicit(&seen_path.len, n, memory_order_relaxed);
+}
+
+void
+origin_packages(struct pyaudit_origin *frame)
+{
+	unsigned n;
+
+	frame->n_packages = 0;
+	if (!pyaudit_value_is_text(&frame->file) || frame->file.flags != 0 || in_stdlib(&frame->file))
+		return;
+	if ((uint32_t)getpid() == agent.pid && python_is_attached())
+		origin_know_path();
+	n = packages_of(frame->file.s, frame->file.len, &frame->packages);
+	frame->n_packages = (uint8_t)n;
 }

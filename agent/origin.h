@@ -15,4 +15,11 @@
  */
 void origin_walk(struct pyaudit_event *event, struct encode_text *text, unsigned n_wanted);
 
+/* The packages of one frame, by its file: pyaudit_event.packages. Learns of directories that were added
+ * to sys.path where this thread may look at Python; in a child between fork and exec it may not. */
+void origin_packages(struct pyaudit_origin *frame);
+
+/* Looks at sys.path, for those who cannot later on. */
+void origin_know_path(void);
+
 #endif

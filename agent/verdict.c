@@ -9,7 +9,7 @@
  * the compiler. The fields a condition tests are fetched when first asked for.
  *
  * It runs inside other people's programs on each security event: nothing is allocated, nothing
- * fails, nothing recurses, all state is in struct judge on the stack (1.4 KiB), and the
+ * fails, nothing recurses, all state is in struct judge on the stack (1.5 KiB), and the
  * image is only read, by any number of threads. pyaudit_image_check has made sure once that
  * every offset, count and state number is in range and that every walk ends; so nothing is
  * checked here again.
@@ -44,7 +44,7 @@ struct judge {
 	uint16_t memo[MEMO_SIZE]; /* rules that have been looked at, by their low bits */
 	struct pyaudit_value values[N_EVENT_FIELDS];
 };
-static_assert(sizeof(struct judge) <= 1536, "the evaluator's stack is the guest's");
+static_assert(sizeof(struct judge) <= 1600, "the evaluator's stack is the guest's");
 
 /* The accessors of le.h put bytes together, which compilers do not always see through. */
 #define get16(v) pyaudit_load16((v).b)

@@ -19,11 +19,12 @@ static const char *const fields[] = {
 	"PYAUDIT_ACTION", "PYAUDIT_SEVERITY", "PYAUDIT_SCRIPT",      "PYAUDIT_EXE",
 	"PYAUDIT_UNIT",   "PYAUDIT_USER",     "PYAUDIT_CALLER_FILE", "PYAUDIT_CALLER_LINE",
 	"PYAUDIT_PID",    "PYAUDIT_OBSERVED", "PYAUDIT_LOST",
-	"PYAUDIT_SUPPRESSED", "PYAUDIT_DENIALS",
+	"PYAUDIT_SUPPRESSED", "PYAUDIT_DENIALS",   "PYAUDIT_CALLER_PACKAGE",
 };
 enum field {
 	MESSAGE, KIND, RULE, EVENT, ACTION, SEVERITY, SCRIPT, EXE,
-	UNIT, USER, CALLER_FILE, CALLER_LINE, PID, OBSERVED, LOST, SUPPRESSED, DENIALS, N_FIELDS,
+	UNIT, USER, CALLER_FILE, CALLER_LINE, PID, OBSERVED, LOST, SUPPRESSED, DENIALS, CALLER_PACKAGE,
+	N_FIELDS,
 };
 
 struct entry {
@@ -108,6 +109,7 @@ take_entry(struct incident *ret, const struct entry *entry, uint64_t time_us)
 		.unit = text_of(entry, UNIT),
 		.user = text_of(entry, USER),
 		.file = text_of(entry, CALLER_FILE),
+		.package = text_of(entry, CALLER_PACKAGE),
 		.n_attack = entry->n_attack,
 	};
 	for (unsigned i = 0; i < entry->n_attack; i++)

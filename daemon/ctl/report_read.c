@@ -61,7 +61,11 @@ take_line(struct incident *ret, const cJSON *event)
 		.unit = text_of(event, "unit"),
 		.user = text_of(event, "user"),
 		.file = is_summary ? text_of(per, "caller.file") : text_of(caller, "file"),
+		.package = "",
 	};
+	cJSON_ArrayForEach(id, cJSON_GetObjectItemCaseSensitive(caller, "package"))
+		if (cJSON_IsString(id) && ret->package[0] == '\0')
+			ret->package = id->valuestring;
 	cJSON_ArrayForEach(id, cJSON_GetObjectItemCaseSensitive(event, "attack"))
 		if (cJSON_IsString(id) && ret->n_attack < TALLY_ATTACK_MAX)
 			ret->attack[ret->n_attack++] = id->valuestring;

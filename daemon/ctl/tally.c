@@ -240,7 +240,7 @@ keep(struct tally *tally, const struct incident *x)
 				&entry->incident.severity, &entry->incident.message,
 				&entry->incident.script, &entry->incident.exe,
 				&entry->incident.unit,   &entry->incident.user,
-				&entry->incident.file};
+				&entry->incident.file,   &entry->incident.package};
 	size_t size = 0;
 	char *at;
 
@@ -280,7 +280,10 @@ tally_add(struct tally *tally, const struct incident *x)
 	}
 	if (script[0] == '\0' || strcmp(script, "-c") == 0)
 		script = x->exe;
-	package = tally_package(x->file, &package_len);
+	package = x->package;
+	package_len = strlen(package);
+	if (package_len == 0)
+		package = tally_package(x->file, &package_len);
 	tally->n += n_of(x);
 	tally->n_denied += n_denied_of(x);
 	tally->n_suppressed += x->is_summary ? x->n_suppressed : 0;

@@ -37,6 +37,7 @@ struct incident {
 	unsigned pid, line;
 	const char *rule, *event, *severity, *message;
 	const char *script, *exe, *unit, *user, *file;
+	const char *package; /* "" where it was not asked for: its directory says it */
 	const char *attack[TALLY_ATTACK_MAX];
 	unsigned n_attack;
 };

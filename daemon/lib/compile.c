@@ -45,6 +45,24 @@ put_allow(struct compiler *c, unsigned target, const uint16_t *members, size_t n
 	free(rules);
 }
 
+/* What a look costs: nothing, frames, the directories of packages. The dear ones are asked last. */
+static unsigned
+dearness(unsigned field)
+{
+	if (field == PYAUDIT_F_CALLER_PACKAGE || field == PYAUDIT_F_STACK_PACKAGE)
+		return 2;
+	return pyaudit_fields[field].scope == PYAUDIT_SCOPE_ORIGIN;
+}
+
+static bool
+asks_for_packages(const struct compiler *c)
+{
+	for (size_t i = 0; i < c->n_tests; i++)
+		if (dearness(c->tests[i].field) == 2)
+			return true;
+	return false;
+}
+
 /* @members are the rules of the event, allow rules too, in order. */
 static uint32_t
 put_program(struct compiler *c, const uint16_t *members, size_t n_members)
@@ -77,10 +95,9 @@ put_program(struct compiler *c, const uint16_t *members, size_t n_members)
 	}
 	if (n == 0)
 		goto out;
-	for (unsigned pass = 0; pass < 2; pass++)
+	for (unsigned pass = 0; pass < 3; pass++)
 		for (unsigned field = 0; field < N_EVENT_FIELDS; field++)
-			if (plans[field].used &&
-			    (pyaudit_fields[field].scope == PYAUDIT_SCOPE_ORIGIN) == (pass == 1))
+			if (plans[field].used && dearness(field) == pass)
 				indexes[n_indexes++] = index_put(c, field, &plans[field]);
 	program.rules = image_put_table(c, own, n, sizeof(*own));
 	program.n_rules = pyaudit_le32_of((uint32_t)n);
@@ -400,7 +417,8 @@ compile(struct compiler *c)
 	head.major = pyaudit_le16_of(PYAUDIT_IMAGE_MAJOR);
 	head.minor = pyaudit_le16_of(PYAUDIT_IMAGE_MINOR);
 	head.flags = pyaudit_le32_of(c->options->flags |
-				     (c->options->observe ? PYAUDIT_IMAGE_OBSERVE : 0));
+				     (c->options->observe ? PYAUDIT_IMAGE_OBSERVE : 0) |
+				     (asks_for_packages(c) ? PYAUDIT_IMAGE_PACKAGES : 0));
 	head.generation = pyaudit_le64_of(c->options->generation);
 	head.rules = image_put_table(c, c->rules, set->n_rules, sizeof(*c->rules));
 	head.n_rules = pyaudit_le32_of((uint32_t)set->n_rules);

@@ -425,6 +425,35 @@ check_patterns(struct lint *lint, const struct expr *expr, const char *file)
 	}
 }
 
+static bool
+is_normal_package(const char *name)
+{
+	for (const char *c = name; *c != '\0'; c++)
+		if ((*c >= 'A' && *c <= 'Z') || *c == '_' || *c == '.' || (*c == '-' && c[1] == '-'))
+			return false;
+	return true;
+}
+
+/* Names of packages are compared as the package index does: lower case, with one '-' for each run of
+ * '-', '_' and '.'. */
+static void
+check_packages(struct lint *lint, const struct expr *expr, const char *file)
+{
+	if (expr->a != NULL)
+		check_packages(lint, expr->a, file);
+	if (expr->b != NULL)
+		check_packages(lint, expr->b, file);
+	if (expr->op != EXPR_TEST || expr->cmp != CMP_EQ ||
+	    (expr->field != PYAUDIT_F_CALLER_PACKAGE && expr->field != PYAUDIT_F_STACK_PACKAGE))
+		return;
+	for (size_t i = 0; i < expr->n_values; i++)
+		if (!expr->values[i].is_int && !is_normal_package(expr->values[i].text))
+			warn(lint, "package-name", expr, file,
+			     "no package is called '%s': names are in lower case, with '-' for '_' and "
+			     "'.'",
+			     expr->values[i].text);
+}
+
 /* ---- rules among each other ---- */
 
 /* What two rules are compared by. */
@@ -652,11 +681,14 @@ check_rule(struct lint *lint)
 			continue;
 		check_condition(lint, condition->expr, condition->file, "condition");
 		check_patterns(lint, condition->expr, condition->file);
+		check_packages(lint, condition->expr, condition->file);
 	}
 	for (size_t i = 0; i < rule->n_exceptions; i++)
-		if (rule->exceptions[i].when != NULL)
+		if (rule->exceptions[i].when != NULL) {
 			check_condition(lint, rule->exceptions[i].when, rule->exceptions[i].file,
 					"exception");
+			check_packages(lint, rule->exceptions[i].when, rule->exceptions[i].file);
+		}
 	check_together(lint);
 	if (lint->options->notes)
 		note_versions(lint);

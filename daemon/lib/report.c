@@ -211,6 +211,11 @@ write_frame(struct json *json, const struct pyaudit_origin *frame)
 	json_uint(json, frame->line);
 	write_optional(json, "function", &frame->function);
 	write_optional(json, "module", &frame->module);
+	json_key(json, "package");
+	json_array(json);
+	for (unsigned i = 0; i < frame->n_packages; i++)
+		json_text(json, frame->packages[i].s, frame->packages[i].len);
+	json_array_end(json);
 	json_object_end(json);
 }
 

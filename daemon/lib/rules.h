@@ -67,7 +67,7 @@ struct rule_test {
 	struct cJSON *args;   /* array, as written: numbers, texts, true, null, arrays,
 				 {"object": "pathlib.PosixPath"} */
 	struct cJSON *proc;   /* object: names of proc.* without the prefix, or NULL */
-	struct cJSON *caller; /* object: file, line, function, module, or NULL */
+	struct cJSON *caller; /* object: file, line, function, module, package, or NULL */
 	struct cJSON *stack;  /* array of such objects, or NULL */
 	char *layer;          /* "audit" unless given */
 	enum pyaudit_action expect; /* what this rule alone does; NONE for a look-alike */

@@ -143,17 +143,18 @@ check_proc(struct loader *ld, const struct jsonc *proc)
 static void
 check_frame(struct loader *ld, const struct jsonc *frame)
 {
-	static const char *const keys[] = {"file", "line", "function", "module", NULL};
+	static const char *const keys[] = {"file", "line", "function", "module", "package", NULL};
 	const struct jsonc *line;
 
 	if (frame->type != JSONC_OBJECT) {
-		mistake(ld, frame, "a frame is an object with file, line, function and module");
+		mistake(ld, frame, "a frame is an object with file, line, function, module and package");
 		return;
 	}
 	loader_check_keys(ld, frame, keys);
 	(void)loader_get(ld, frame, "file", JSONC_STRING);
 	(void)loader_get(ld, frame, "function", JSONC_STRING);
 	(void)loader_get(ld, frame, "module", JSONC_STRING);
+	(void)loader_get(ld, frame, "package", JSONC_STRING);
 	line = loader_get(ld, frame, "line", JSONC_NUMBER);
 	if (line != NULL && (!line->is_int || line->integer < 0 || line->integer > INT32_MAX))
 		mistake(ld, line, "not a line number");

@@ -201,6 +201,8 @@ add_event(struct block *block, const struct report *report)
 		field_int(block, "PYAUDIT_CALLER_LINE", caller->line);
 		field_value(block, "PYAUDIT_CALLER_FUNC", &caller->function);
 		field_value(block, "PYAUDIT_CALLER_MODULE", &caller->module);
+		for (unsigned i = 0; i < caller->n_packages; i++)
+			field_value(block, "PYAUDIT_CALLER_PACKAGE", &caller->packages[i]);
 	}
 	add_stack(block, &d->event);
 	if (field_begin(block, "PYAUDIT_ARGS")) {

@@ -92,11 +92,14 @@ to_value(struct stage *stage, const cJSON *json)
 }
 
 static void
-set_frame(struct pyaudit_origin *frame, const cJSON *json)
+set_frame(struct stage *stage, const cJSON *json)
 {
+	struct pyaudit_value *package = &stage->packages[stage->event.n_frames];
+	struct pyaudit_origin *frame = &stage->frames[stage->event.n_frames++];
 	static const char *const names[] = {"file", "function", "module"};
 	struct pyaudit_value *const parts[] = {&frame->file, &frame->function, &frame->module};
 	const cJSON *line = cJSON_GetObjectItemCaseSensitive(json, "line");
+	const cJSON *name = cJSON_GetObjectItemCaseSensitive(json, "package");
 
 	*frame = (struct pyaudit_origin){0};
 	for (size_t i = 0; i < 3; i++) {
@@ -107,6 +110,11 @@ set_frame(struct pyaudit_origin *frame, const cJSON *json)
 	}
 	if (cJSON_IsNumber(line))
 		frame->line = (uint32_t)line->valuedouble;
+	if (cJSON_IsString(name)) {
+		*package = text_value(name->valuestring);
+		frame->packages = package;
+		frame->n_packages = 1;
+	}
 }
 
 /* The process. What follows from a fact need not be said: proc.name from proc.exe. */
@@ -167,10 +175,10 @@ stage_set(struct stage *stage, const struct rule_test *test)
 		.scratch_size = sizeof(stage->scratch),
 	};
 	if (test->caller != NULL)
-		set_frame(&stage->frames[stage->event.n_frames++], test->caller);
+		set_frame(stage, test->caller);
 	item = test->stack != NULL ? test->stack->child : NULL;
 	for (; item != NULL && stage->event.n_frames < PYAUDIT_STACK_MAX; item = item->next)
-		set_frame(&stage->frames[stage->event.n_frames++], item);
+		set_frame(stage, item);
 }
 
 void

@@ -12,6 +12,7 @@ struct stage {
 	struct pyaudit_value values[PYAUDIT_VALUES_MAX + PYAUDIT_N_FACTS * PYAUDIT_LIST_MAX];
 	size_t n_values;
 	struct pyaudit_origin frames[PYAUDIT_STACK_MAX];
+	struct pyaudit_value packages[PYAUDIT_STACK_MAX]; /* of the frames, one each */
 	struct pyaudit_facts facts;
 	struct pyaudit_event event;
 	_Alignas(8) char scratch[PYAUDIT_SCRATCH_SIZE];

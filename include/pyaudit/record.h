@@ -5,8 +5,8 @@
  *
  * Values of arguments nest: a LIST item is followed by its `count` element items. The order is:
  * NAME (only when event is OTHER), then one item per argument in order, then the origin
- * (frames, innermost first: FILE, FUNCTION, MODULE and LINE of frame 0, then of frame 1, ...; each
- * frame starts with its FILE item), then RULES. Unknown tags are skipped by their length.
+ * (frames, innermost first: FILE, FUNCTION, MODULE, PACKAGE (for each) and LINE of frame 0, then of frame
+ * 1, ...; each frame starts with its FILE item), then RULES. Unknown tags are skipped by their length.
  */
 #ifndef PYAUDIT_RECORD_H
 #define PYAUDIT_RECORD_H
@@ -25,6 +25,8 @@
 #define PYAUDIT_VALUES_MAX 96
 #define PYAUDIT_ARGS_MAX 16
 #define PYAUDIT_STACK_MAX 32
+/* Names of distributions of all frames. */
+#define PYAUDIT_PACKAGES_MAX 64
 /* Rules named in one record; the strongest come first. */
 #define PYAUDIT_HITS_MAX 16
 
@@ -92,6 +94,7 @@ enum pyaudit_tag {
 	PYAUDIT_TAG_MODULE = 35,
 	PYAUDIT_TAG_LINE = 36,    /* le32 */
 	PYAUDIT_TAG_RULES = 37,   /* le16 each: rule numbers in the image of `generation` */
+	PYAUDIT_TAG_PACKAGE = 38, /* of the frame at hand: a distribution its file belongs to */
 };
 
 /* Head of an item. When CUT is set, a le32 with the full length stands before the bytes (and is

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Each name N is tests/unit/test_N.c, linked with pyaudit_judge.
-set(PYAUDIT_UNIT_AGENT ring codec fields proc switch secrets memo)
+set(PYAUDIT_UNIT_AGENT ring codec fields proc switch secrets memo packages)
 set(PYAUDIT_UNIT_memo_SOURCES ${CMAKE_SOURCE_DIR}/agent/memo.c)
+set(PYAUDIT_UNIT_packages_SOURCES ${CMAKE_SOURCE_DIR}/agent/packages.c)
 set(PYAUDIT_UNIT_switch_SOURCES ${CMAKE_SOURCE_DIR}/agent/switch.c)

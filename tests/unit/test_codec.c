@@ -40,9 +40,12 @@ every_kind_of_value_comes_back(void **state)
 		{.type = PYAUDIT_TAG_OBJECT, .s = "Path", .len = 4, .full_len = 4},
 		{.type = PYAUDIT_TAG_BIGINT},
 	};
+	struct pyaudit_value packages[2] = {text("app"), text("app-extras")};
 	struct pyaudit_origin frames[2] = {
-		{text("/usr/lib/python3.11/subprocess.py"), text("run"), text("subprocess"), 548},
-		{text("app.py"), text("handler"), {0}, 12},
+		{.file = text("/usr/lib/python3.11/subprocess.py"), .function = text("run"),
+		 .module = text("subprocess"), .line = 548},
+		{.file = text("app.py"), .function = text("handler"), .line = 12, .n_packages = 2,
+		 .packages = packages},
 	};
 	struct pyaudit_event event = {.id = PYAUDIT_EV_SUBPROCESS_POPEN, .n_args = 8, .args = args,
 				      .frames = frames, .n_frames = 2, .caller = 1};
@@ -81,6 +84,9 @@ every_kind_of_value_comes_back(void **state)
 	assert_text(&d.event.frames[1].file, "app.py");
 	assert_int_equal(d.event.frames[1].line, 12);
 	assert_int_equal(d.event.frames[1].module.type, 0);
+	assert_int_equal(d.event.frames[0].n_packages, 0);
+	assert_int_equal(d.event.frames[1].n_packages, 2);
+	assert_text(&d.event.frames[1].packages[1], "app-extras");
 }
 
 static void
@@ -88,7 +94,8 @@ long_arguments_are_cut_and_keep_their_length(void **state)
 {
 	static char big[100000];
 	struct pyaudit_value args[PYAUDIT_ARGS_MAX];
-	struct pyaudit_origin frame = {text("app.py"), text("f"), text("app"), 3};
+	struct pyaudit_origin frame = {
+		.file = text("app.py"), .function = text("f"), .module = text("app"), .line = 3};
 	struct pyaudit_event event = {.id = PYAUDIT_EV_OTHER, .name = "lib.event", .name_len = 9,
 				      .n_args = PYAUDIT_ARGS_MAX, .args = args, .frames = &frame,
 				      .n_frames = 1};
@@ -121,7 +128,8 @@ mutated_records_are_refused_or_harmless(void **state)
 	struct pyaudit_value items[2] = {text("sh"), text("-c")};
 	struct pyaudit_value args[] = {
 		text("path"), {.type = PYAUDIT_TAG_LIST, .n_items = 2, .full_len = 2, .items = items}};
-	struct pyaudit_origin frame = {text("app.py"), text("f"), text("app"), 3};
+	struct pyaudit_origin frame = {
+		.file = text("app.py"), .function = text("f"), .module = text("app"), .line = 3};
 	struct pyaudit_event event = {.id = PYAUDIT_EV_OS_EXEC, .n_args = 2, .args = args,
 				      .frames = &frame, .n_frames = 1};
 	struct pyaudit_verdict verdict = {.action = PYAUDIT_ACTION_RECORD};

@@ -71,6 +71,16 @@ fields_that_no_event_has_never_hold(void **state)
 }
 
 static void
+packages_are_named_as_the_index_does(void **state)
+{
+	(void)state;
+	assert_condition("open", "\"caller.package = 'zope-interface'\"", "");
+	assert_condition("open", "\"caller.package in ['pyyaml', 'zope.interface']\"", "package-name");
+	assert_condition("open", "\"not stack.package = 'PyYAML'\"", "package-name");
+	assert_condition("open", "\"caller.package = 'a_b' or caller.package glob 'A_*'\"", "package-name");
+}
+
+static void
 contradictions_never_hold(void **state)
 {
 	(void)state;
@@ -164,6 +174,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fields_that_no_event_has_never_hold),
+		cmocka_unit_test(packages_are_named_as_the_index_does),
 		cmocka_unit_test(contradictions_never_hold),
 		cmocka_unit_test(differing_from_one_of_two_always_holds),
 		cmocka_unit_test(rules_that_add_nothing_are_named),
