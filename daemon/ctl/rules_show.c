@@ -26,6 +26,12 @@ const char rules_show_help[] =
 
 #define NAMES_SHOWN 12 /* of events; then "and N more" */
 
+static const char *const scope_names[] = {
+	[RULE_IN_PROCESS] = "process",
+	[RULE_IN_TREE] = "tree",
+	[RULE_IN_HOST] = "host",
+};
+
 /* The rule with the events of its steps: a sequence has none of its own. */
 static struct rule
 with_steps(const struct rule *rule)
@@ -155,6 +161,80 @@ add_limit(struct json *json, const struct rule_limit *limit)
 }
 
 static void
+add_fields(struct json *json, const char *key, const uint16_t *fields, unsigned n)
+{
+	json_key(json, key);
+	json_array(json);
+	for (unsigned i = 0; i < n; i++)
+		json_str(json, pyaudit_fields[fields[i]].name);
+	json_array_end(json);
+}
+
+/* The events of a step stand in a rule of its own, for what is said of events. */
+static struct rule
+step_as_rule(const struct rule_step *step)
+{
+	struct rule rule = {.other_events = step->other_events, .n_other_events = step->n_other_events};
+
+	memcpy(rule.events, step->events, sizeof(rule.events));
+	return rule;
+}
+
+static void
+add_steps(struct json *json, const struct rule_memory *memory)
+{
+	json_key(json, "steps");
+	json_array(json);
+	for (unsigned i = 0; i < memory->n_steps; i++) {
+		const struct rule_step *step = &memory->steps[i];
+		const struct rule rule = step_as_rule(step);
+		CLEANUP(buf_fini) struct buf text;
+
+		buf_init(&text);
+		json_object(json);
+		json_key(json, "on");
+		rules_add_events(json, &rule);
+		json_key(json, "when");
+		if (step->when != NULL) {
+			unparse_whole(&text, step->when);
+			json_text(json, text.data, text.len);
+		} else {
+			json_null(json);
+		}
+		add_fields(json, "by", step->by, step->n_by);
+		json_object_end(json);
+		json->out->failed |= text.failed;
+	}
+	json_array_end(json);
+}
+
+static void
+add_memory(struct json *json, const struct rule_memory *memory)
+{
+	json_key(json, "memory");
+	if (memory->kind == RULE_NO_MEMORY) {
+		json_null(json);
+		return;
+	}
+	json_object(json);
+	json_key(json, "kind");
+	json_str(json, rule_memory_name(memory->kind));
+	json_key(json, "in");
+	json_str(json, scope_names[memory->scope]);
+	add_fields(json, "per", memory->per, memory->n_per);
+	json_key(json, "count");
+	json_uint(json, memory->count);
+	json_key(json, "within_ms");
+	json_uint(json, memory->within_ms);
+	json_key(json, "learn_ms");
+	json_uint(json, memory->learn_ms);
+	json_key(json, "keep_ms");
+	json_uint(json, memory->keep_ms);
+	add_steps(json, memory);
+	json_object_end(json);
+}
+
+static void
 add_parts(struct json *json, const struct rule *rule)
 {
 	json_key(json, "when");
@@ -205,14 +285,16 @@ add_rule(struct json *json, const struct rule *rule)
 	add_texts(json, "over", rule->over, rule->n_over);
 	json_key(json, "mode");
 	json_str(json, rule->observe ? "observe" : "enforce");
+	add_texts(json, "observe_in", rule->observe_in, rule->n_observe_in);
 	json_key(json, "severity");
 	json_str(json, severity_name(rule->severity));
 	add_texts(json, "attack", rule->attack, rule->n_attack);
 	json_key(json, "message");
 	json_str(json, rule->message);
 	add_limit(json, &rule->limit);
+	add_memory(json, &rule->memory);
 	json_key(json, "tests");
-	json_uint(json, rule->n_tests);
+	json_uint(json, rule->n_tests + rule->n_timelines);
 	json_object_end(json);
 }
 
@@ -315,6 +397,47 @@ print_limit(const struct rule_limit *limit)
 	buf_fini(&text);
 }
 
+/* "threshold   5 events within 60000 ms in one process, for each net.host" */
+static void
+print_memory(const struct rule_memory *memory)
+{
+	struct buf text;
+
+	if (memory->kind == RULE_NO_MEMORY)
+		return;
+	buf_init(&text);
+	if (memory->kind == RULE_THRESHOLD)
+		buf_addf(&text, "%u events ", memory->count);
+	if (memory->within_ms > 0)
+		buf_addf(&text, "within %llu ms ", (unsigned long long)memory->within_ms);
+	buf_addf(&text, "in one %s", scope_names[memory->scope]);
+	for (unsigned i = 0; i < memory->n_per; i++)
+		buf_addf(&text, "%s %s", i > 0 ? "," : ", for each",
+			 pyaudit_fields[memory->per[i]].name);
+	if (memory->learn_ms > 0)
+		buf_addf(&text, ", told after %llu ms", (unsigned long long)memory->learn_ms);
+	if (memory->keep_ms > 0)
+		buf_addf(&text, ", kept %llu ms", (unsigned long long)memory->keep_ms);
+	buf_add_char(&text, '\0');
+	print_line(rule_memory_name(memory->kind), text.failed ? "" : text.data, NULL, 0);
+	for (unsigned i = 0; i < memory->n_steps; i++) {
+		const struct rule_step *step = &memory->steps[i];
+		const struct rule rule = step_as_rule(step);
+
+		print_events(&rule);
+		buf_reset(&text);
+		if (step->when != NULL)
+			unparse_whole(&text, step->when);
+		for (unsigned k = 0; k < step->n_by; k++)
+			buf_addf(&text, "%sthe same %s", text.len > 0 ? ", " : "",
+				 pyaudit_fields[step->by[k]].name);
+		buf_add_char(&text, '\0');
+		if (text.len > 1)
+			print_line("  when", text.failed ? "" : text.data, NULL, 0);
+	}
+	buf_fini(&text);
+}
+
 static void
 print_rule(const struct rule *rule)
 {
@@ -336,12 +459,14 @@ print_rule(const struct rule *rule)
 		 severity_name(rule->severity), rule->observe ? ", observed only" : "", '\0');
 	print_line("action", action.failed ? "" : action.data, NULL, 0);
 	buf_fini(&action);
+	print_joined("observed in", rule->observe_in, rule->n_observe_in);
+	print_memory(&rule->memory);
 	print_joined("over", rule->over, rule->n_over);
 	print_joined("attack", rule->attack, rule->n_attack);
 	if (rule->message != NULL)
 		print_line("message", rule->message, NULL, 0);
 	print_limit(&rule->limit);
-	(void)printf("%-12s%zu\n", "tests", rule->n_tests);
+	(void)printf("%-12s%zu\n", "tests", rule->n_tests + rule->n_timelines);
 }
 
 static int

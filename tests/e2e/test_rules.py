@@ -108,6 +108,25 @@ def test_show_says_what_became_of_a_rule(tmp_path):
     ctl("show", code=2)
 
 
+def test_show_has_the_memory_of_a_rule_and_where_it_observes(tmp_path):
+    burst = rule("burst", "os.remove", action="alert", observe_in=["shop*"],
+                 threshold={"count": 20, "within": "10s", "per": ["file.path"]})
+    dropper = dict(rule("dropper", [], action="alert"), sequence={"within": "60s", "in": "tree", "steps": [
+        {"on": "open", "when": "file.write", "by": "file.path"}, {"on": "@exec", "by": "exec.path"}]})
+    del dropper["on"]
+    path = write_rules(tmp_path / "m.json", burst, dropper)
+    said = json.loads(ctl("show", "--json", "burst", path))
+    assert said["observe_in"] == ["shop*"]
+    assert (said["memory"]["kind"], said["memory"]["count"], said["memory"]["within_ms"], said["memory"]["per"]) == (
+        "threshold", 20, 10000, ["file.path"])
+    shown = ctl("show", "burst", path)
+    assert "20 events within 10000 ms in one process, for each file.path" in shown and "shop*" in shown
+    said = json.loads(ctl("show", "--json", "dropper", path))
+    assert said["memory"]["in"] == "tree" and [s["on"] for s in said["memory"]["steps"]] == [["open"], ["@exec"]]
+    assert said["memory"]["steps"][0]["by"] == ["file.path"]
+    assert "the same exec.path" in ctl("show", "dropper", path)
+
+
 def test_list_has_what_programs_ask():
     listed = json.loads(ctl("list", "--json", SHIPPED))
     assert len(listed) >= 40
