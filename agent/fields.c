@@ -98,11 +98,10 @@ give_part(const char *s, size_t len, struct pyaudit_value *ret)
 static bool
 give_last_component(const struct pyaudit_value *path, struct pyaudit_value *ret)
 {
-	size_t start = path->len;
+	const char *slash = path->len > 0 ? memrchr(path->s, '/', path->len) : NULL;
+	const char *start = slash != NULL ? slash + 1 : path->s;
 
-	while (start > 0 && path->s[start - 1] != '/')
-		start--;
-	return give_part(path->s + start, path->len - start, ret);
+	return give_part(start, (size_t)(path->s + path->len - start), ret);
 }
 
 static bool

@@ -819,24 +819,53 @@ gram_hit(struct judge *j, const struct pyaudit_grams *grams, const char *s, size
 	}
 }
 
+static inline uint32_t
+gram_at(const char *s, size_t width)
+{
+	const uint8_t *p = (const uint8_t *)s;
+
+	return width == 4   ? pyaudit_load32(p) | 0x20202020u
+	       : width == 2 ? ((uint32_t)p[0] | (uint32_t)p[1] << 8) | 0x2020u
+			    : p[0] | 0x20u;
+}
+
+static inline bool
+in_filter(const uint8_t *filter, unsigned shift, uint32_t gram)
+{
+	uint32_t bit = pyaudit_gram_hash(gram) >> shift;
+
+	return (filter[bit / 8] >> (bit % 8) & 1) != 0;
+}
+
+static inline void
+look_up_gram(struct judge *j, const struct pyaudit_grams *grams, const char *s, size_t len,
+	     size_t pos, size_t width)
+{
+	uint32_t gram = gram_at(s + pos, width);
+
+	if (UNLIKELY(in_filter(at(j->base, grams->filter), 32u - grams->filter_bits, gram)))
+		gram_hit(j, grams, s, len, pos, gram);
+}
+
 static inline void
 scan_width(struct judge *j, const struct pyaudit_grams *grams, const char *s, size_t len,
 	   size_t width)
 {
 	const uint8_t *filter = at(j->base, grams->filter);
 	unsigned shift = 32u - grams->filter_bits;
-	size_t stride = grams->stride;
+	size_t stride = grams->stride, pos = 0;
 
-	for (size_t pos = 0; pos + width <= len; pos += stride) {
-		const uint8_t *p = (const uint8_t *)s + pos;
-		uint32_t gram = width == 4   ? pyaudit_load32(p) | 0x20202020u
-				: width == 2 ? ((uint32_t)p[0] | (uint32_t)p[1] << 8) | 0x2020u
-					     : p[0] | 0x20u;
-		uint32_t bit = pyaudit_gram_hash(gram) >> shift;
+	/* Four at a time, and one question for them. */
+	for (; pos + 3 * stride + width <= len; pos += 4 * stride) {
+		bool any = false;
 
-		if (UNLIKELY((filter[bit / 8] >> (bit % 8) & 1) != 0))
-			gram_hit(j, grams, s, len, pos, gram);
+		for (size_t k = 0; k < 4; k++)
+			any |= in_filter(filter, shift, gram_at(s + pos + k * stride, width));
+		for (size_t k = 0; UNLIKELY(any) && k < 4; k++)
+			look_up_gram(j, grams, s, len, pos + k * stride, width);
 	}
+	for (; pos + width <= len; pos += stride)
+		look_up_gram(j, grams, s, len, pos, width);
 }
 
 static __attribute__((noinline)) void

@@ -20,8 +20,11 @@ def at_least(key, what, limit, unit):
 ROWS = (
     at_most("unasked", "event no rule asks for, to an empty C hook", 1.15, "x"),
     at_most("judged", "event checked against 1,000 rules, none matching, over an empty C hook", 40, "ns"),
-    at_most("growth", "the same, to the cost with 10 rules", 1.2, "x"),
-    at_most("growth_mixed", "the same, 1,000 rules of mixed kinds to 10", 1.2, "x"),
+    at_most("judged_mixed", "the same, rules of mixed kinds", 40, "ns"),
+    at_most("distinct", "the same, rules of plain kinds, each event with another path", 40, "ns"),
+    at_most("distinct_mixed", "the same, rules of mixed kinds, each event with another path", 40, "ns"),
+    at_most("growth", "1,000 rules of plain kinds to 10, each event with another path", 1.2, "x"),
+    at_most("growth_mixed", "1,000 rules of mixed kinds to 10, each event with another path", 1.2, "x"),
     at_most("recorded_bare", "event recorded, ~150 bytes of arguments, over an empty C hook", 60, "ns"),
     at_most("recorded", "the same with file, line and function of the caller", 120, "ns"),
     at_least("to_send", "one `send` per event, in added cost to recorded", 15, "x"),

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop that is measured: loop.py BURSTS SIZE PAUSE_MS [deny | frameless LIBRARY]
+"""The loop that is measured: loop.py BURSTS SIZE PAUSE_MS [deny | distinct | frameless LIBRARY]
 
 Raises bursts of `open` events with about 150 bytes of arguments and rests between them, so that a ring is
 empty when a burst begins: what is measured is what a program feels, not what a full ring costs. Prints the
-nanoseconds per call of each burst, the empty loop taken off, and the times of denials. With `frameless`
+nanoseconds per call of each burst, the empty loop taken off, and the times of denials. With `distinct` each
+event of a burst has a path of its own, of the same length, and so cannot be known from before; with `frameless`
 the events come from a thread that has no frame of Python (frameless.c).
 """
 import itertools
@@ -12,6 +13,7 @@ import time
 
 bursts, size, pause = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) / 1e3
 clock, audit, rest, repeat = time.perf_counter_ns, sys.audit, time.sleep, itertools.repeat
+distinct = "distinct" in sys.argv[4:]
 PATH = "/srv/application/releases/2026-11-22/site-packages/package/subpackage/templates/emails/confirmation/" \
        "a-rather-long-file-name.en_GB.html"
 
@@ -23,17 +25,20 @@ if "frameless" in sys.argv[4:]:
     sys.exit(raise_events(bursts, size, int(pause * 1e6), PATH, "r"))
 
 
+PATHS = ["%s%06d%s" % (PATH[:-16], i, PATH[-10:]) if distinct else PATH for i in range(size)]
+
+
 def empty():
     begun = clock()
-    for _ in repeat(None, size):
+    for _ in PATHS:
         pass
     return clock() - begun
 
 
 def events():
     begun = clock()
-    for _ in repeat(None, size):
-        audit("open", PATH, "r", 524288)
+    for path in PATHS:
+        audit("open", path, "r", 524288)
     return clock() - begun
 
 
