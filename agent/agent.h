@@ -23,6 +23,7 @@ struct policy {
 	size_t size;
 	uint64_t generation;
 	uint32_t serial; /* no other policy of the process has had it: memo.h */
+	unsigned context; /* events that an alert tells of, before it; 0: none are kept */
 	struct pyaudit_proc_bits proc;
 };
 

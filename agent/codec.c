@@ -261,6 +261,161 @@ pyaudit_record_encode(uint8_t out[PYAUDIT_RECORD_MAX], const struct pyaudit_even
 	return (size_t)(w.at - out);
 }
 
+/* Adds to the text of a context; false: it is full, and what it would have had is more than @full. */
+static bool
+add_text(struct pyaudit_context *ret, const char *s, uint32_t len)
+{
+	uint32_t room = PYAUDIT_CONTEXT_TEXT_MAX - ret->len, n = len < room ? len : room;
+
+	if (n > 0)
+		memcpy(ret->text + ret->len, s, n);
+	ret->len = (uint8_t)(ret->len + n);
+	ret->full_len += len;
+	return n == len;
+}
+
+static bool
+add_redacted(struct pyaudit_context *ret, struct pyaudit_secrets *secrets, const struct pyaudit_value *v)
+{
+	uint32_t room = PYAUDIT_CONTEXT_TEXT_MAX - ret->len;
+	size_t whole;
+
+	if (!pyaudit_secret_likely(secrets, v))
+		return add_text(ret, v->s, v->len);
+	whole = pyaudit_redact(secrets, v, ret->text + ret->len, room);
+	ret->len = (uint8_t)(ret->len + (whole < room ? whole : room));
+	ret->full_len += (uint32_t)whole;
+	return whole <= room;
+}
+
+static bool
+add_number(struct pyaudit_context *ret, int64_t number)
+{
+	char digits[24], *at = digits + sizeof(digits);
+	uint64_t n = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+
+	do
+		*--at = (char)('0' + n % 10);
+	while ((n /= 10) > 0);
+	if (number < 0)
+		*--at = '-';
+	return add_text(ret, at, (uint32_t)(digits + sizeof(digits) - at));
+}
+
+/* The words of a command, an address: with blanks between. */
+static void
+add_list(struct pyaudit_context *ret, const struct pyaudit_value *list)
+{
+	struct pyaudit_secrets secrets = {.word = true};
+	bool more = true;
+
+	for (unsigned i = 0; more && i < list->n_items; i++) {
+		const struct pyaudit_value *v = &list->items[i];
+
+		if (i > 0)
+			more = add_text(ret, " ", 1);
+		if (more && pyaudit_value_is_text(v))
+			more = add_redacted(ret, &secrets, v);
+		else if (more && v->type == PYAUDIT_TAG_INT)
+			more = add_number(ret, v->i);
+	}
+	if (!more && ret->full_len <= ret->len)
+		ret->full_len = ret->len + 1u;
+}
+
+/* The argument that says what the event was about: for programs their words where they are a list, else
+ * what gives its first field. */
+static const struct pyaudit_value *
+telling_argument(struct pyaudit_event *event)
+{
+	const struct pyaudit_source *sources = pyaudit_event_sources[event->id];
+	unsigned arg = sources[0].how != PYAUDIT_HOW_NONE ? sources[0].arg : 0;
+
+	if (sources[0].field == PYAUDIT_F_EXEC_PATH && sources[1].how == PYAUDIT_HOW_ARG &&
+	    sources[1].arg < event->n_args) {
+		pyaudit_event_need_arg(event, sources[1].arg);
+		if (event->args[sources[1].arg].type == PYAUDIT_TAG_LIST)
+			return &event->args[sources[1].arg];
+	}
+	if (arg >= event->n_args)
+		return NULL;
+	pyaudit_event_need_arg(event, arg);
+	return &event->args[arg];
+}
+
+void
+pyaudit_context_text(struct pyaudit_context *ret, struct pyaudit_event *event)
+{
+	struct pyaudit_value name = pyaudit_value_text(event->name, event->name_len);
+	const struct pyaudit_value *v =
+		event->id == PYAUDIT_EV_OTHER ? &name : telling_argument(event);
+	struct pyaudit_secrets secrets;
+
+	ret->len = 0;
+	ret->full_len = 0;
+	ret->is_raw = false;
+	if (v == NULL)
+		return;
+	if (__builtin_expect(pyaudit_value_is_text(v), 1)) {
+		/* A credential that was cut is not known for one any more. */
+		ret->is_raw = v->len <= PYAUDIT_CONTEXT_TEXT_MAX && v->flags == 0;
+		secrets = pyaudit_secrets_of(event);
+		if (ret->is_raw)
+			(void)add_text(ret, v->s, v->len);
+		else
+			(void)add_redacted(ret, &secrets, v);
+	} else if (v->type == PYAUDIT_TAG_LIST) {
+		add_list(ret, v);
+	} else if (v->type == PYAUDIT_TAG_INT) {
+		(void)add_number(ret, v->i);
+	}
+}
+
+size_t
+pyaudit_record_add_context(uint8_t record[PYAUDIT_RECORD_MAX], size_t size,
+			   const struct pyaudit_context *context)
+{
+	const struct pyaudit_event event = {.id = context->event};
+	struct pyaudit_context clean = {.len = 0};
+	struct pyaudit_past past = {
+		.time_ns = pyaudit_le64_of(context->time_ns),
+		.tid = pyaudit_le32_of(context->tid),
+		.event = pyaudit_le16_of(context->event),
+		.layer = context->layer,
+		.action = context->action,
+	};
+	pyaudit_le32 full;
+	uint8_t *at = record + size;
+	bool cut;
+
+	if (context->is_raw) {
+		struct pyaudit_value v = pyaudit_value_text(context->text, context->len);
+		struct pyaudit_secrets secrets = pyaudit_secrets_of(&event);
+
+		(void)add_redacted(&clean, &secrets, &v);
+	} else {
+		(void)add_text(&clean, context->text, context->len);
+		clean.full_len = context->full_len;
+	}
+	cut = clean.full_len > clean.len;
+	full = pyaudit_le32_of(clean.full_len);
+	if (PYAUDIT_RECORD_MAX - size <
+	    sizeof(struct pyaudit_item) + sizeof(full) + sizeof(past) + clean.len)
+		return size;
+	at = put_head(at, PYAUDIT_TAG_CONTEXT, cut ? PYAUDIT_ITEM_CUT : 0,
+		      (uint32_t)((cut ? sizeof(full) : 0) + sizeof(past)) + clean.len);
+	if (cut) {
+		memcpy(at, &full, sizeof(full));
+		at += sizeof(full);
+	}
+	memcpy(at, &past, sizeof(past));
+	memcpy(at + sizeof(past), clean.text, clean.len);
+	size = (size_t)(at - record) + sizeof(past) + clean.len;
+	full = pyaudit_le32_of((uint32_t)size); /* the head's first word */
+	memcpy(record, &full, sizeof(full));
+	return size;
+}
+
 struct reader {
 	const uint8_t *at, *end;
 };
@@ -384,7 +539,38 @@ read_argument(struct reader *r, struct pyaudit_decoded *d, struct pyaudit_value 
 	return true;
 }
 
-/* One item of the origin or the rules; unknown tags are a newer agent's and are skipped. */
+static bool
+read_context(const struct item *item, struct pyaudit_decoded *d)
+{
+	struct pyaudit_decoded_context *context = &d->context[d->n_context];
+	struct pyaudit_past past;
+
+	if (d->n_context == PYAUDIT_CONTEXT_MAX)
+		return true; /* a newer agent's */
+	if (item->len < sizeof(past) || item->len - sizeof(past) > PYAUDIT_CONTEXT_TEXT_MAX)
+		return false;
+	memcpy(&past, item->bytes, sizeof(past));
+	if (pyaudit_get16(past.event) >= PYAUDIT_N_EVENTS || past.layer > PYAUDIT_LAYER_DAEMON ||
+	    past.action > PYAUDIT_ACTION_KILL)
+		return false;
+	*context = (struct pyaudit_decoded_context){
+		.time_ns = pyaudit_get64(past.time_ns),
+		.tid = pyaudit_get32(past.tid),
+		.event = pyaudit_get16(past.event),
+		.layer = past.layer,
+		.action = past.action,
+		.text = pyaudit_value_text((const char *)item->bytes + sizeof(past),
+					   item->len - sizeof(past)),
+	};
+	if (item->cut) {
+		context->text.full_len = item->full_len;
+		context->text.flags = PYAUDIT_VALUE_CUT;
+	}
+	d->n_context++;
+	return true;
+}
+
+/* One item of the origin, the rules or the context; unknown tags are a newer agent's and are skipped. */
 static bool
 read_tail_item(const struct item *item, struct pyaudit_decoded *d)
 {
@@ -433,8 +619,10 @@ read_tail_item(const struct item *item, struct pyaudit_decoded *d)
 			d->hits[i] = pyaudit_get16(rule);
 		}
 		return true;
+	case PYAUDIT_TAG_CONTEXT:
+		return read_context(item, d);
 	default:
-		return item->tag > PYAUDIT_TAG_PACKAGE;
+		return item->tag > PYAUDIT_TAG_CONTEXT;
 	}
 }
 
@@ -463,6 +651,7 @@ pyaudit_record_decode(struct pyaudit_decoded *ret, const uint8_t *bytes, size_t 
 	ret->tid = pyaudit_get32(head.tid);
 	ret->n_hits = 0;
 	ret->n_packages = 0;
+	ret->n_context = 0;
 	ret->event = (struct pyaudit_event){
 		.id = pyaudit_get16(head.event),
 		.layer = head.layer,

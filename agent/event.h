@@ -162,6 +162,35 @@ size_t pyaudit_record_encode(uint8_t out[PYAUDIT_RECORD_MAX], const struct pyaud
 			     const struct pyaudit_verdict *verdict, uint64_t generation,
 			     uint64_t time_ns, uint32_t pid, uint32_t tid);
 
+/* An earlier event of the process as the agent keeps it for alerts. */
+struct pyaudit_context {
+	uint64_t time_ns;
+	uint32_t number; /* how many were kept before, and 1; 0: none stands here */
+	uint32_t tid;
+	uint32_t full_len; /* of the text */
+	uint16_t event;
+	uint8_t layer, action;
+	uint8_t len;
+	bool is_raw; /* the text is whole, and credentials in it are not replaced */
+	char text[PYAUDIT_CONTEXT_TEXT_MAX];
+};
+
+/* What the event was about, into @ret->text. The arguments needed for it are fetched. */
+void pyaudit_context_text(struct pyaudit_context *ret, struct pyaudit_event *event);
+
+/* Adds an item behind a record; returns its new size, which is @size where there was no room. */
+size_t pyaudit_record_add_context(uint8_t record[PYAUDIT_RECORD_MAX], size_t size,
+				  const struct pyaudit_context *context);
+
+/* The same, decoded. */
+struct pyaudit_decoded_context {
+	uint64_t time_ns;
+	uint32_t tid;
+	uint16_t event;
+	uint8_t layer, action;
+	struct pyaudit_value text; /* len 0: none */
+};
+
 /* What a decoded record needs beside the bytes it borrows from. */
 struct pyaudit_decoded {
 	struct pyaudit_event event; /* frames and args point into this struct */
@@ -171,10 +200,12 @@ struct pyaudit_decoded {
 	uint32_t pid, tid;
 	uint16_t hits[PYAUDIT_HITS_MAX];
 	uint8_t n_hits;
+	uint8_t n_context;
 	struct pyaudit_value values[PYAUDIT_VALUES_MAX];
 	struct pyaudit_origin frames[PYAUDIT_STACK_MAX];
 	struct pyaudit_value packages[PYAUDIT_PACKAGES_MAX]; /* of the frames */
 	unsigned n_packages;
+	struct pyaudit_decoded_context context[PYAUDIT_CONTEXT_MAX]; /* newest first */
 };
 
 /* Checks and decodes a record from an untrusted peer. 0, or -EBADMSG; *ret borrows @bytes. */

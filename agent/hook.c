@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "announce.h"
+#include "context.h"
 #include "encode.h"
 #include "link.h"
 #include "memo.h"
@@ -243,6 +244,10 @@ deliver(const struct policy *policy, struct pyaudit_event *event,
 		for (unsigned i = 0; i < event->n_frames; i++)
 			pyaudit_event_need_packages(event, i);
 	size = pyaudit_record_encode(record, event, verdict, policy->generation, time_ns, pid, tid);
+	/* What came before an alert is the first to give way where the room for alerts runs short. */
+	if (urgent && policy->context > 0 &&
+	    (agent.ring == NULL || !ring_is_half_full(agent.ring, PYAUDIT_LANE_URGENT)))
+		size = context_add(record, size, policy->context, tid);
 	if (LIKELY(agent.ring != NULL)) {
 		(void)ring_push(agent.ring, urgent ? PYAUDIT_LANE_URGENT : PYAUDIT_LANE_ORDINARY,
 				record, size, tid, &half_full, &wake);
@@ -337,6 +342,23 @@ is_passed_over(const struct policy *policy, struct pyaudit_event *event, PyObjec
 	return true;
 }
 
+/* An event that is known to concern nobody; its arguments are there. */
+static __attribute__((noinline)) void
+remember_known(const struct pyaudit_slot *slot, const char *name, const struct pyaudit_value *values,
+	       unsigned n_args)
+{
+	struct pyaudit_event event = {
+		.id = pyaudit_get16(slot->event),
+		.layer = PYAUDIT_LAYER_AUDIT,
+		.name = name,
+		.name_len = pyaudit_get32(slot->name_len),
+		.args = values,
+		.n_args = (uint8_t)n_args,
+	};
+
+	context_keep(&event, PYAUDIT_ACTION_NONE, thread_id());
+}
+
 /* An event that the policy asks for. About 20 KiB of stack. Returns the number of the rule that
  * refuses it, or one of these. */
 static __attribute__((noinline)) int
@@ -364,8 +386,11 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 	keyed = slot->flags == PYAUDIT_SLOT_JUDGE && id != PYAUDIT_EV_OTHER &&
 		plain == (UINT32_C(1) << n_args) - 1 &&
 		memo_key(&key, policy->serial, id, values, n_args);
-	if (keyed && memo_has(&key) && !is_paused())
+	if (keyed && memo_has(&key) && !is_paused()) {
+		if (policy->context > 0)
+			remember_known(slot, name, values, n_args);
 		return GO_ON;
+	}
 	event = (struct pyaudit_event){
 		.id = id,
 		.layer = PYAUDIT_LAYER_AUDIT,
@@ -393,14 +418,13 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 	    is_passed_over(policy, &event, args, &verdict, &rule))
 		return rule;
 	if ((slot->flags & PYAUDIT_SLOT_ANNOUNCE) != 0 && verdict.action < PYAUDIT_ACTION_BLOCK)
-		announce(&event, verdict.action, thread_id(),
-			 wants_packages(policy));
-	if (verdict.action == PYAUDIT_ACTION_NONE) {
-		if (keyed && verdict.pure)
-			memo_add(&key);
-		return GO_ON;
-	}
-	deliver(policy, &event, &verdict, agent.pid, thread_id(), room.record);
+		announce(&event, verdict.action, thread_id(), wants_packages(policy));
+	if (verdict.action != PYAUDIT_ACTION_NONE)
+		deliver(policy, &event, &verdict, agent.pid, thread_id(), room.record);
+	else if (keyed && verdict.pure)
+		memo_add(&key);
+	if (policy->context > 0)
+		context_keep(&event, verdict.action, thread_id());
 	if (UNLIKELY(verdict.action == PYAUDIT_ACTION_KILL))
 		end_process((uint32_t)getpid());
 	return LIKELY(verdict.action < PYAUDIT_ACTION_BLOCK) ? GO_ON : verdict.hits[0];
@@ -443,8 +467,13 @@ judge_native(const struct policy *policy, const struct pyaudit_slot *slot, const
 	decide(policy, slot, &event, &verdict);
 	if (verdict.action < least)
 		verdict.action = (uint8_t)least;
-	if (verdict.action == PYAUDIT_ACTION_NONE || is_paused())
+	if (is_paused())
 		return 0;
+	if (verdict.action == PYAUDIT_ACTION_NONE) {
+		if (policy->context > 0 && !event.announced)
+			context_keep(&event, verdict.action, (uint32_t)syscall(SYS_gettid));
+		return 0;
+	}
 	/* One act, one event: told here only if the audit layer did not, or saw less in it. */
 	if (event.announced && verdict.action <= announced_action(raised.announced)) {
 		if (is_real == NULL || is_real(data))
@@ -454,7 +483,11 @@ judge_native(const struct policy *policy, const struct pyaudit_slot *slot, const
 	/* A program that is not there is not started, and search paths try many. It is refused all
 	 * the same, for it may come to be there meanwhile. */
 	if (is_real == NULL || is_real(data)) {
-		deliver(policy, &event, &verdict, pid, (uint32_t)syscall(SYS_gettid), room.record);
+		uint32_t tid = (uint32_t)syscall(SYS_gettid);
+
+		deliver(policy, &event, &verdict, pid, tid, room.record);
+		if (policy->context > 0)
+			context_keep(&event, verdict.action, tid);
 		if (verdict.action == PYAUDIT_ACTION_KILL)
 			end_process(pid);
 		if (verdict.action >= PYAUDIT_ACTION_BLOCK)
@@ -508,6 +541,32 @@ hook_native(const char *name, const struct pyaudit_value *args, unsigned n_args,
 	return r;
 }
 
+/* An event that nobody asks for, and that an alert after it may tell of. */
+static __attribute__((noinline)) void
+remember(const struct pyaudit_slot *slot, const char *name, PyObject *args)
+{
+	char text_room[TEXT_ROOM];
+	struct pyaudit_value values[PYAUDIT_VALUES_MAX];
+	struct raised raised = {args, {values, 0, &raised.text}, {text_room, 0, TEXT_ROOM}, NULL};
+	struct pyaudit_event event;
+	int saved_errno = errno;
+
+	if (UNLIKELY(!python.measured))
+		python_measure();
+	event = (struct pyaudit_event){
+		.id = pyaudit_get16(slot->event),
+		.layer = PYAUDIT_LAYER_AUDIT,
+		.name = name,
+		.name_len = (uint32_t)strnlen(name, PYAUDIT_TEXT_MAX),
+		.args = values,
+		.n_args = (uint8_t)encode_args(&raised.values, args),
+		.fetch = fetch_argument,
+		.data = &raised,
+	};
+	context_keep(&event, PYAUDIT_ACTION_NONE, thread_id());
+	errno = saved_errno;
+}
+
 static __attribute__((noinline)) int
 asked_for(const struct policy *policy, const struct pyaudit_slot *slot, const char *name,
 	  PyObject *args)
@@ -557,5 +616,9 @@ hook_event(const char *name, PyObject *args, void *data)
 	slot = pyaudit_image_slot(policy->image, name);
 	if (LIKELY(slot->flags == 0))
 		return 0;
+	if (slot->flags == PYAUDIT_SLOT_CONTEXT) {
+		remember(slot, name, args);
+		return 0;
+	}
 	return asked_for(policy, slot, name, args);
 }

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "context.h"
 #include "facts.h"
 #include "link.h"
 #include "registration.h"
@@ -91,6 +92,7 @@ put_in_force(const void *image, size_t size, const struct pyaudit_facts *facts)
 	slot->size = size;
 	slot->generation = pyaudit_image_generation(image);
 	slot->serial = agent.n_policies;
+	slot->context = context_events(image);
 	pyaudit_image_bind(image, facts, &slot->proc);
 	atomic_store_explicit(&agent.policy, slot, memory_order_release);
 	if (agent.ring != NULL)

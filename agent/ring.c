@@ -174,3 +174,14 @@ ring_push(struct pyaudit_ring *ring, enum pyaudit_lane n, const void *record, si
 	TEST_POINT("pushed");
 	return true;
 }
+
+bool
+ring_is_half_full(struct pyaudit_ring *ring, enum pyaudit_lane n)
+{
+	struct lane lane = lane_of(ring, n);
+	uint64_t head = atomic_load_explicit(lane.head, memory_order_relaxed);
+	uint64_t tail = atomic_load_explicit(lane.tail, memory_order_relaxed);
+
+	return pyaudit_place_words(pyaudit_place_words(head) - pyaudit_place_words(tail)) >
+	       lane.n_words / 2;
+}

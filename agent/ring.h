@@ -25,4 +25,7 @@ void ring_format(struct pyaudit_ring *ring);
 bool ring_push(struct pyaudit_ring *ring, enum pyaudit_lane lane, const void *record, size_t size,
 	       uint32_t tid, bool *ret_half_full, bool *ret_wake);
 
+/* Whether more than half of a lane is taken, as far as its hints say. */
+bool ring_is_half_full(struct pyaudit_ring *ring, enum pyaudit_lane lane);
+
 #endif

@@ -8,15 +8,23 @@
 
 #include "cleanup.h"
 
-char *
-deliver_path(const struct server *server, const char *name)
+const char *
+deliver_state_dir(const struct server *server)
 {
 	const char *dir = server->conf->state;
-	char *path;
 
 	if (dir == NULL && server->parent_event == NULL)
 		dir = getenv("STATE_DIRECTORY"); /* systemd's */
-	if (dir == NULL || dir[0] == 0)
+	return dir != NULL && dir[0] != 0 ? dir : NULL;
+}
+
+char *
+deliver_path(const struct server *server, const char *name)
+{
+	const char *dir = deliver_state_dir(server);
+	char *path;
+
+	if (dir == NULL)
 		return NULL;
 	return asprintf(&path, "%s/%s", dir, name) > 0 ? path : NULL;
 }

@@ -16,6 +16,9 @@
 int deliver_init(struct server *server);
 void deliver_fini(struct server *server);
 
+/* The directory for what is to outlive the daemon; NULL: there is none. */
+const char *deliver_state_dir(const struct server *server);
+
 /* @report's record was decoded into it, and is not sorted. */
 void deliver_record(struct server *server, struct report *report, const struct memory_subject *subject,
 		    const uint8_t *record, size_t size);

@@ -265,6 +265,8 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 		.observe = conf->n_unit_profiles > 0 ? conf->observe : conf_observes(conf),
 		.record = conf->record,
 		.record_all = conf->record_all,
+		.context = conf->context,
+		.context_all = conf->context_all,
 		.flags = conf->follow == CONF_FOLLOW_NONE  ? PYAUDIT_IMAGE_STAY
 			 : conf->follow == CONF_FOLLOW_ALL ? PYAUDIT_IMAGE_FOLLOW_ALL
 							   : 0,

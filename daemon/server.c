@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "cleanup.h"
+#include "context.h"
 #include "control.h"
 #include "deliver.h"
 #include "notify.h"
@@ -164,6 +165,7 @@ server_report(struct server *server, struct report *report, const uint8_t *recor
 	if (server->journal != NULL &&
 	    (report->kind == REPORT_ALERT || report->kind == REPORT_LOSS ||
 	     report->kind == REPORT_STATUS || report->kind == REPORT_SUMMARY)) {
+		context_tell(server, report);
 		sink_journal_push(server->journal, report, weight);
 		server->n_given.journal++;
 	}
@@ -729,6 +731,8 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 	if (r == 0)
 		r = open_sinks(server);
 	if (r == 0)
+		r = context_init(server);
+	if (r == 0)
 		r = make_events(server, options);
 	if (r == 0)
 		r = pause_init(server);
@@ -849,6 +853,7 @@ server_fini(struct server *server)
 	control_close_all(server);
 	end_sink(server, server->ndjson);
 	end_sink(server, server->journal);
+	context_fini(server, ms_left(server));
 	recent_fini(&server->recent);
 	users_fini(&server->users);
 	deliver_fini(server);

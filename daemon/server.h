@@ -82,6 +82,8 @@ struct server {
 	unsigned n_clients, n_tails;
 
 	struct sink *ndjson, *journal;
+	struct sink *context; /* files of context.c, or NULL */
+	char *context_dir, *context_path; /* path of the last one */
 	struct held_marks n_given; /* reports that were given to each */
 	int sink_fd; /* eventfd: some sink's queue ran empty */
 

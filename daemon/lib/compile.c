@@ -268,6 +268,16 @@ compile_records(const struct compile_options *options, unsigned event)
 	       (options->record_all || (classes & options->record) != 0);
 }
 
+/* Whether an event that nobody asks for is remembered for alerts: of audit events those that "all" means. */
+static bool
+is_context(const struct compile_options *options, unsigned event)
+{
+	return options->context_all && options->context > 0 &&
+	       (pyaudit_events[event].classes & PYAUDIT_CLASS_NOISE) == 0 &&
+	       (event == PYAUDIT_EV_OTHER || (strncmp(pyaudit_events[event].name, "libc.", 5) != 0 &&
+					      strncmp(pyaudit_events[event].name, "pyaudit.", 8) != 0));
+}
+
 static void
 put_slots(struct compiler *c, struct pyaudit_image *head)
 {
@@ -283,6 +293,8 @@ put_slots(struct compiler *c, struct pyaudit_image *head)
 		slot = make_slot(c, event, NULL, compile_records(options, event));
 		if (announces(c, event))
 			slot.flags |= PYAUDIT_SLOT_ANNOUNCE;
+		if (slot.flags == 0 && is_context(options, event))
+			slot.flags = PYAUDIT_SLOT_CONTEXT;
 		if (slot.flags != 0 || options->record_all)
 			add_slot(c, &slots, info->name, slot);
 	}
@@ -292,6 +304,8 @@ put_slots(struct compiler *c, struct pyaudit_image *head)
 		add_slot(c, &slots, others[i], slot);
 	}
 	head->other = make_slot(c, PYAUDIT_EV_OTHER, NULL, options->record_all);
+	if (head->other.flags == 0 && is_context(options, PYAUDIT_EV_OTHER))
+		head->other.flags = PYAUDIT_SLOT_CONTEXT;
 	/* A known event without a slot would pass for one of the others. */
 	for (unsigned event = 1;
 	     head->other.flags != 0 && !options->record_all && event < PYAUDIT_N_EVENTS; event++) {
@@ -417,6 +431,7 @@ compile(struct compiler *c)
 	head.major = pyaudit_le16_of(PYAUDIT_IMAGE_MAJOR);
 	head.minor = pyaudit_le16_of(PYAUDIT_IMAGE_MINOR);
 	head.flags = pyaudit_le32_of(c->options->flags |
+				     c->options->context << PYAUDIT_IMAGE_CONTEXT_SHIFT |
 				     (c->options->observe ? PYAUDIT_IMAGE_OBSERVE : 0) |
 				     (asks_for_packages(c) ? PYAUDIT_IMAGE_PACKAGES : 0));
 	head.generation = pyaudit_le64_of(c->options->generation);

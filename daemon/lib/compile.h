@@ -15,6 +15,8 @@ struct compile_options {
 	uint16_t record;       /* classes (enum pyaudit_class bits) to record without a rule */
 	uint32_t flags;        /* PYAUDIT_IMAGE_STAY, PYAUDIT_IMAGE_FOLLOW_ALL */
 	bool record_all;       /* every event but NOISE, also those of libraries */
+	unsigned context;      /* events before it that an alert tells of, up to PYAUDIT_CONTEXT_MAX */
+	bool context_all;      /* also those that nobody asks for, but NOISE */
 	bool tells_exceptions; /* where an exception keeps a rule quiet, that is recorded */
 };
 

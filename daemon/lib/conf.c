@@ -13,6 +13,7 @@
 #include "cleanup.h"
 #include "log.h"
 #include "pyaudit/events.h"
+#include "pyaudit/record.h"
 #include "pyaudit/wire.h"
 
 /* A setter returns NULL, or what is wrong with the value. */
@@ -266,6 +267,8 @@ static const struct conf_key keys[] = {
 	{"observe", set_bool, offsetof(struct conf, observe), 0, 0},
 	{"follow", set_follow, 0, 0, 0},
 	{"record", set_record, 0, 0, 0},
+	{"context", set_count, offsetof(struct conf, context), 0, PYAUDIT_CONTEXT_MAX},
+	{"context_all", set_bool, offsetof(struct conf, context_all), 0, 0},
 	{"ndjson", set_text, offsetof(struct conf, ndjson), 0, 0},
 	{"state", set_text, offsetof(struct conf, state), 0, 0},
 	{"journal", set_bool, offsetof(struct conf, journal), 0, 0},

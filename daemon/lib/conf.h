@@ -54,6 +54,8 @@ struct conf {
 	enum conf_follow follow; /* children with an environment of their own */
 	uint16_t record;       /* enum pyaudit_class bits */
 	bool record_all;
+	unsigned context;      /* events before it that an alert tells of */
+	bool context_all;      /* also those that no rule and no setting asks for */
 	char *ndjson;          /* path, or NULL */
 	char *state;           /* directory for what outlives the daemon, or NULL */
 	bool journal;

@@ -275,6 +275,39 @@ action_of(const struct pyaudit_decoded *d)
 	return action_name(d->action);
 }
 
+/* What the process had done before, oldest first. */
+static void
+write_context(struct json *json, const struct pyaudit_decoded *d)
+{
+	json_key(json, "context");
+	json_array(json);
+	for (unsigned i = d->n_context; i-- > 0;) {
+		const struct pyaudit_decoded_context *past = &d->context[i];
+
+		json_object(json);
+		json_key(json, "time");
+		json_time(json, past->time_ns);
+		json_key(json, "tid");
+		json_uint(json, past->tid);
+		json_key(json, "event");
+		if (past->event != PYAUDIT_EV_OTHER)
+			json_str(json, pyaudit_events[past->event].name);
+		else
+			json_text(json, past->text.s, past->text.len);
+		json_key(json, "layer");
+		json_str(json, layer_names[past->layer]);
+		json_key(json, "action");
+		json_str(json, action_name(past->action));
+		json_key(json, "text");
+		if (past->event != PYAUDIT_EV_OTHER && past->text.len > 0)
+			write_value(json, &past->text);
+		else
+			json_null(json);
+		json_object_end(json);
+	}
+	json_array_end(json);
+}
+
 static void
 write_event(struct json *json, const struct report *report)
 {
@@ -317,6 +350,8 @@ write_event(struct json *json, const struct report *report)
 	}
 	json_key(json, "cut");
 	json_bool(json, (d->flags & PYAUDIT_REC_CUT) != 0);
+	if (d->n_context > 0)
+		write_context(json, d);
 }
 
 static void

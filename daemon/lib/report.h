@@ -82,6 +82,7 @@ struct report {
 
 	const struct report_summary *summary; /* SUMMARY */
 	const struct rule_memory *memory;     /* ALERT of a rule with memory; else NULL */
+	const char *context_file; /* ALERT: what went before it is also there, for the journal; or NULL */
 	const struct pyaudit_facts *facts;    /* where there is no process, on paper */
 };
 

@@ -209,6 +209,7 @@ add_event(struct block *block, const struct report *report)
 		report_json_args(report, block->out);
 		field_end(block);
 	}
+	field_str(block, "PYAUDIT_CONTEXT_FILE", report->context_file);
 }
 
 void

@@ -42,6 +42,7 @@ enum pyaudit_slot_flags {
 	PYAUDIT_SLOT_JUDGE = 1 << 1,  /* some rule names the event */
 	PYAUDIT_SLOT_ANNOUNCE = 1 << 2, /* somebody asks for the libc call behind it, which is then
 					 * known to be no act of its own */
+	PYAUDIT_SLOT_CONTEXT = 1 << 3,	/* alone: remembered for alerts, and not judged */
 };
 
 struct pyaudit_slot {
@@ -59,6 +60,9 @@ enum pyaudit_image_flags {
 	PYAUDIT_IMAGE_STAY = 1 << 1,	/* children with an environment of their own are let go */
 	PYAUDIT_IMAGE_FOLLOW_ALL = 1 << 2, /* all are followed, not Python and shells alone */
 	PYAUDIT_IMAGE_PACKAGES = 1 << 3, /* some rule asks for packages: alerts name them */
+	/* Bits 8 to 13: how many events before it an alert tells of, at most PYAUDIT_CONTEXT_MAX. */
+	PYAUDIT_IMAGE_CONTEXT_SHIFT = 8,
+	PYAUDIT_IMAGE_CONTEXT_MASK = 0x3f,
 };
 
 struct pyaudit_image {

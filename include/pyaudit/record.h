@@ -6,7 +6,8 @@
  * Values of arguments nest: a LIST item is followed by its `count` element items. The order is:
  * NAME (only when event is OTHER), then one item per argument in order, then the origin
  * (frames, innermost first: FILE, FUNCTION, MODULE, PACKAGE (for each) and LINE of frame 0, then of frame
- * 1, ...; each frame starts with its FILE item), then RULES. Unknown tags are skipped by their length.
+ * 1, ...; each frame starts with its FILE item), then RULES, then CONTEXT items, newest first. Unknown tags
+ * are skipped by their length.
  */
 #ifndef PYAUDIT_RECORD_H
 #define PYAUDIT_RECORD_H
@@ -29,6 +30,9 @@
 #define PYAUDIT_PACKAGES_MAX 64
 /* Rules named in one record; the strongest come first. */
 #define PYAUDIT_HITS_MAX 16
+/* Events before an alert that its record tells of, and bytes of the text of each. */
+#define PYAUDIT_CONTEXT_MAX 32
+#define PYAUDIT_CONTEXT_TEXT_MAX 100
 
 enum pyaudit_layer {
 	PYAUDIT_LAYER_AUDIT,
@@ -95,6 +99,7 @@ enum pyaudit_tag {
 	PYAUDIT_TAG_LINE = 36,    /* le32 */
 	PYAUDIT_TAG_RULES = 37,   /* le16 each: rule numbers in the image of `generation` */
 	PYAUDIT_TAG_PACKAGE = 38, /* of the frame at hand: a distribution its file belongs to */
+	PYAUDIT_TAG_CONTEXT = 39, /* struct pyaudit_past, then its text */
 };
 
 /* Head of an item. When CUT is set, a le32 with the full length stands before the bytes (and is
@@ -107,5 +112,17 @@ struct pyaudit_item {
 static_assert(sizeof(struct pyaudit_item) == 4, "item head size");
 
 #define PYAUDIT_ITEM_CUT 1
+
+/* An event that the process raised before an alert, whether it was recorded or not. Its text, what it was
+ * about, ends with the item: a path, a host, the words of a command; of an event that the table does not
+ * know, its name. */
+struct pyaudit_past {
+	pyaudit_le64 time_ns; /* CLOCK_REALTIME to some milliseconds */
+	pyaudit_le32 tid;
+	pyaudit_le16 event; /* enum pyaudit_event_id */
+	uint8_t layer;
+	uint8_t action; /* NONE: nobody recorded it */
+};
+static_assert(sizeof(struct pyaudit_past) == 16, "past event size");
 
 #endif

@@ -67,7 +67,10 @@ def test_alert_in_the_journal(tmp_path):
     rules = tmp_path / "rules.d"
     rules.mkdir()
     write_rules(rules / "10.rules", NO_EXEC)
-    (tmp_path / "pyauditd.conf").write_text("dir = /run/pyaudit\nrules = %s\ndefault_rules = no\njournal = yes\n" % rules)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "pyauditd.conf").write_text(
+        "dir = /run/pyaudit\nrules = %s\ndefault_rules = no\njournal = yes\nstate = %s\ncontext = 8\ncontext_all = yes\n" %
+        (rules, tmp_path / "state"))
     script = tmp_path / "inside.sh"
     script.write_text(INSIDE % dict(id=ID, journald=JOURNALD, daemon=DAEMON, agent=AGENT, ctl=CTL, tries=400 * PATIENCE))
     done = subprocess.run(unshare + ["sh", str(script), str(tmp_path)], stdin=subprocess.DEVNULL,
@@ -87,6 +90,11 @@ def test_alert_in_the_journal(tmp_path):
     assert entry["OBJECT_PID"] == entry["PYAUDIT_PID"]
     assert int(entry["PRIORITY"]) <= 4
     assert "id" in entry["MESSAGE"]
+    before = pathlib.Path(entry["PYAUDIT_CONTEXT_FILE"])
+    assert before.parent == tmp_path / "state/context"
+    assert before.stat().st_mode & 0o7777 == 0o600 and before.parent.stat().st_mode & 0o7777 == 0o700
+    alert = json.loads(before.read_text())
+    assert alert["event"] == "os.system" and 0 < len(alert["context"]) <= 8
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["alerts"], report["denied"], report["lost"]) == (1, 1, 0)
     assert [(row["name"], row["denied"], row["severity"]) for row in report["by"]["rule"]] == [("no-exec", 1, "critical")]

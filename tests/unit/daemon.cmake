@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 set(PYAUDIT_UNIT_DAEMON buf json conf frame request recent process report sink drain ring_model)
-list(APPEND PYAUDIT_UNIT_DAEMON entry spool)
+list(APPEND PYAUDIT_UNIT_DAEMON entry spool sink_context)
 if(PYAUDIT_SYSTEMD)
 	list(APPEND PYAUDIT_UNIT_DAEMON journal)
 endif()

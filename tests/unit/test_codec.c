@@ -169,6 +169,116 @@ mutated_records_are_refused_or_harmless(void **state)
 	free(exact);
 }
 
+static struct pyaudit_context
+context_of(struct pyaudit_event *event)
+{
+	struct pyaudit_context context = {.time_ns = 5, .tid = 7, .event = event->id,
+					  .action = PYAUDIT_ACTION_RECORD};
+
+	pyaudit_context_text(&context, event);
+	return context;
+}
+
+static void
+assert_told(struct pyaudit_event *event, const char *wanted, uint32_t full_len)
+{
+	struct pyaudit_verdict verdict = {.action = PYAUDIT_ACTION_ALERT};
+	struct pyaudit_event alert = {.id = PYAUDIT_EV_OS_SYSTEM};
+	struct pyaudit_context context = context_of(event);
+	uint8_t out[PYAUDIT_RECORD_MAX];
+	struct pyaudit_decoded d;
+	size_t size = pyaudit_record_encode(out, &alert, &verdict, 1, 2, 3, 4);
+
+	size = pyaudit_record_add_context(out, size, &context);
+	assert_int_equal(pyaudit_record_decode(&d, out, size), 0);
+	assert_int_equal(d.n_context, 1);
+	assert_int_equal(d.context[0].time_ns, 5);
+	assert_int_equal(d.context[0].tid, 7);
+	assert_int_equal(d.context[0].event, event->id);
+	assert_int_equal(d.context[0].action, PYAUDIT_ACTION_RECORD);
+	assert_text(&d.context[0].text, wanted);
+	assert_int_equal(d.context[0].text.full_len, full_len);
+}
+
+static void
+what_went_before_is_told_in_short(void **state)
+{
+	struct pyaudit_value items[] = {text("mysql"), text("-u"), text("root"), text("--password"),
+					text("hunter22")};
+	struct pyaudit_value argv = {.type = PYAUDIT_TAG_LIST, .n_items = 5, .full_len = 5, .items = items};
+	struct pyaudit_value host[] = {text("10.0.0.1"), pyaudit_value_int(-443)};
+	struct pyaudit_value address = {.type = PYAUDIT_TAG_LIST, .n_items = 2, .full_len = 2, .items = host};
+	struct pyaudit_value program[] = {text("/usr/bin/mysql"), argv}, path[] = {text("/etc/passwd")},
+			     connect[] = {{.type = PYAUDIT_TAG_OBJECT, .s = "s", .len = 1}, address},
+			     url[] = {text("http://u:secretword@host/")};
+	struct pyaudit_event open = {.id = PYAUDIT_EV_OPEN, .n_args = 1, .args = path},
+			     popen = {.id = PYAUDIT_EV_SUBPROCESS_POPEN, .n_args = 2, .args = program},
+			     other = {.id = PYAUDIT_EV_OTHER, .name = "shop.order", .name_len = 10,
+				      .n_args = 1, .args = path},
+			     to = {.id = PYAUDIT_EV_SOCKET_CONNECT, .n_args = 2, .args = connect},
+			     none = {.id = PYAUDIT_EV_OPEN, .n_args = 0},
+			     with_password = {.id = PYAUDIT_EV_OPEN, .n_args = 1, .args = url};
+
+	(void)state;
+	assert_told(&open, "/etc/passwd", 11);
+	assert_told(&popen, "mysql -u root --password <redacted:password>", 44);
+	assert_told(&other, "shop.order", 10);
+	assert_told(&to, "10.0.0.1 -443", 13);
+	assert_told(&none, "", 0);
+	assert_told(&with_password, "http://u:<redacted:url-password>@host/", 38);
+}
+
+/* A credential that the end of the room cuts would not be known for one. */
+static void
+long_texts_are_redacted_before_they_are_cut(void **state)
+{
+	char bytes[200] = "";
+	struct pyaudit_value args[] = {pyaudit_value_text(bytes, sizeof(bytes))};
+	struct pyaudit_event event = {.id = PYAUDIT_EV_OPEN, .n_args = 1, .args = args};
+	struct pyaudit_context context;
+
+	(void)state;
+	memset(bytes, 'x', sizeof(bytes));
+	memcpy(bytes + 80, " password=0123456789012345678901234567890123456789 ", 51);
+	context = context_of(&event);
+	assert_int_equal(context.len, PYAUDIT_CONTEXT_TEXT_MAX);
+	assert_true(context.full_len > context.len);
+	assert_null(memmem(context.text, context.len, "012345", 6));
+}
+
+static void
+a_record_takes_as_much_context_as_fits(void **state)
+{
+	static char big[3000];
+	struct pyaudit_value args[2] = {pyaudit_value_text(big, sizeof(big)),
+					pyaudit_value_text(big, sizeof(big))};
+	struct pyaudit_event event = {.id = PYAUDIT_EV_OPEN, .n_args = 2, .args = args};
+	struct pyaudit_verdict verdict = {.action = PYAUDIT_ACTION_ALERT};
+	struct pyaudit_context context;
+	uint8_t out[PYAUDIT_RECORD_MAX + 1];
+	struct pyaudit_decoded d;
+	size_t size, before;
+
+	(void)state;
+	memset(big, 'x', sizeof(big));
+	context = context_of(&event);
+	size = pyaudit_record_encode(out, &event, &verdict, 1, 2, 3, 4);
+	out[PYAUDIT_RECORD_MAX] = 0x55;
+	for (unsigned i = 0; i < 2 * PYAUDIT_CONTEXT_MAX; i++) {
+		before = size;
+		size = pyaudit_record_add_context(out, size, &context);
+		assert_in_range(size, before, PYAUDIT_RECORD_MAX);
+	}
+	assert_int_equal(size, before);
+	assert_int_equal(out[PYAUDIT_RECORD_MAX], 0x55);
+	assert_int_equal(pyaudit_record_decode(&d, out, size), 0);
+	assert_in_range(d.n_context, 10, PYAUDIT_CONTEXT_MAX);
+	/* What says that it is an event that nobody knows is no record. */
+	out[size - context.len - sizeof(struct pyaudit_past) + 12] = 0xff;
+	out[size - context.len - sizeof(struct pyaudit_past) + 13] = 0xff;
+	assert_int_equal(pyaudit_record_decode(&d, out, size), -EBADMSG);
+}
+
 int
 main(void)
 {
@@ -176,6 +286,9 @@ main(void)
 		cmocka_unit_test(every_kind_of_value_comes_back),
 		cmocka_unit_test(long_arguments_are_cut_and_keep_their_length),
 		cmocka_unit_test(mutated_records_are_refused_or_harmless),
+		cmocka_unit_test(what_went_before_is_told_in_short),
+		cmocka_unit_test(long_texts_are_redacted_before_they_are_cut),
+		cmocka_unit_test(a_record_takes_as_much_context_as_fits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
