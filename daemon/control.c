@@ -397,7 +397,7 @@ replay_entry(struct client *client, const struct recent_entry *entry, const uint
 	server->decoded.event.scratch = server->scratch;
 	server->decoded.event.scratch_size = sizeof(server->scratch);
 	report.decoded = &server->decoded;
-	report.rules = policy_rules(&server->policy, server->decoded.generation);
+	report.rules = policy_attribute(&server->policy, &server->decoded);
 	/* What memories made of it stands behind it, as a line. */
 	(void)memory_sort(&server->decoded, report.rules, &hits);
 	if (!wanted(client, &report))

@@ -32,6 +32,7 @@ policy_fini(struct policy *policy)
 	if (policy->memfd >= 0)
 		(void)close(policy->memfd);
 	mode_fini(&policy->mode);
+	earlier_fini(&policy->earlier);
 	policy_init(policy);
 }
 
@@ -167,29 +168,13 @@ load_rules(struct rule_set **ret, const struct conf *conf, struct diag *diag, st
 	return r == 0 ? unit_rules_join(ret, &rules, conf) : r;
 }
 
-/* The generation in a policy file of an earlier daemon, or 0. */
-static uint64_t
-earlier_generation(const char *path)
-{
-	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	CLEANUP(freep) char *bytes = NULL;
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
-	    st.st_size > PYAUDIT_IMAGE_SIZE_MAX)
-		return 0;
-	bytes = malloc((size_t)st.st_size);
-	if (bytes == NULL || read(fd, bytes, (size_t)st.st_size) != st.st_size ||
-	    pyaudit_image_check(bytes, (size_t)st.st_size) != 0)
-		return 0;
-	return pyaudit_image_generation(bytes);
-}
-
 /* Microseconds stay below 2^53, so that JSON readers with doubles keep them whole. */
 static uint64_t
-next_generation(uint64_t current, const char *path)
+next_generation(uint64_t current, const void *image)
 {
-	uint64_t now, earlier = current != 0 ? current : earlier_generation(path);
+	uint64_t now, earlier = current != 0	? current
+				: image != NULL ? pyaudit_image_generation(image)
+						: 0;
 	struct timespec t;
 
 	(void)clock_gettime(CLOCK_REALTIME, &t);
@@ -260,6 +245,7 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 {
 	CLEANUP(rules_freep) struct rule_set *rules = NULL;
 	CLEANUP(freep) char *path = NULL;
+	CLEANUP(freep) char *before = NULL; /* the image of a daemon before, at the first load */
 	CLEANUP(closep) int memfd = -1;
 	struct compile_options options = {
 		.observe = conf->n_unit_profiles > 0 ? conf->observe : conf_observes(conf),
@@ -283,7 +269,9 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 	r = mode_apply(&policy->mode, rules, &options);
 	if (r < 0)
 		return r;
-	options.generation = next_generation(policy->generation, path);
+	if (policy->generation == 0)
+		before = earlier_read(path);
+	options.generation = next_generation(policy->generation, before);
 	r = compile_rules(&image, rules, &options, diag);
 	if (r != 0) {
 		if (r < 0)
@@ -296,6 +284,8 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 	if (r < 0)
 		log_error(log, "policy: cannot write %s: %s", path, strerror(-r));
 	policy->size = r == 0 ? image.size : policy->size;
+	if (r == 0 && policy->generation == 0)
+		earlier_note(&policy->earlier, before, image.bytes, rules);
 	image_fini(&image);
 	if (r < 0)
 		return r;
@@ -305,6 +295,8 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 	policy->newest = (policy->newest + 1) % POLICY_KEPT;
 	if (policy->forget != NULL && policy->kept[policy->newest].rules != NULL)
 		policy->forget(policy->data, policy->kept[policy->newest].rules);
+	if (policy->earlier.rules == policy->kept[policy->newest].rules)
+		earlier_fini(&policy->earlier);
 	rules_free(policy->kept[policy->newest].rules);
 	policy->kept[policy->newest].generation = options.generation;
 	policy->kept[policy->newest].rules = TAKE_PTR(rules);
@@ -357,6 +349,14 @@ policy_rules(const struct policy *policy, uint64_t generation)
 	unsigned at = find_generation(policy, generation);
 
 	return at < POLICY_KEPT ? policy->kept[at].rules : NULL;
+}
+
+const struct rule_set *
+policy_attribute(const struct policy *policy, struct pyaudit_decoded *decoded)
+{
+	if (earlier_translate(&policy->earlier, decoded))
+		return policy->earlier.rules;
+	return policy_rules(policy, decoded->generation);
 }
 
 bool

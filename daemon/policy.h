@@ -9,6 +9,7 @@
 
 #include "compile.h"
 #include "conf.h"
+#include "earlier.h"
 #include "log.h"
 #include "mode.h"
 #include "rules.h"
@@ -30,6 +31,7 @@ struct policy {
 	uint64_t generation; /* microseconds of its making: grows over restarts; 0: none yet */
 	int memfd;
 	size_t size;
+	struct earlier earlier;
 	struct mode mode;         /* what was switched at run time */
 	policy_forget_fn *forget; /* or NULL */
 	void *data;               /* its */
@@ -50,6 +52,9 @@ void policy_judge(const struct policy *policy, const struct pyaudit_facts *facts
 
 /* The rules of a generation, or NULL where it is not known. */
 const struct rule_set *policy_rules(const struct policy *policy, uint64_t generation);
+/* The same of a record, whose numbers are made those of the rules where a daemon before gave them out. */
+const struct rule_set *policy_attribute(const struct policy *policy,
+					struct pyaudit_decoded *decoded);
 /* What it was compiled with. False where it is not known. */
 bool policy_options(const struct policy *policy, uint64_t generation,
 		    struct compile_options *ret);

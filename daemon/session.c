@@ -341,7 +341,7 @@ take_record(void *data, enum pyaudit_lane lane, uint64_t number, const uint8_t *
 		.time_ns = decoded->time_ns,
 		.process = session->process,
 		.decoded = decoded,
-		.rules = policy_rules(&server->policy, decoded->generation),
+		.rules = policy_attribute(&server->policy, decoded),
 		.has_number = lane < PYAUDIT_N_LANES,
 		.number = number,
 	};
