@@ -17,12 +17,12 @@
 #define PRELOAD "LD_PRELOAD"
 
 static struct {
+	bool carried; /* follows without a policy to ask */
+	bool all;     /* what the policy of the agent said that carried us here */
+	bool observes;
+	char dir[sizeof(agent.dir)];
 	char preload[PATH_MAX]; /* how LD_PRELOAD names us; "": not preloaded, nothing is followed
 				 */
-	char dir[sizeof(agent.dir)];
-	bool carried; /* came here by following, and has no policy to ask */
-	bool all;     /* what that agent's policy said */
-	bool observes;
 } follow;
 
 /* The value where @entry is the variable @name, or NULL. */
@@ -69,6 +69,27 @@ remember_preload(const char *value)
 	if (info.dli_fname[0] == '/' && len < sizeof(follow.preload) &&
 	    strstr(value, base_name(info.dli_fname)) != NULL)
 		memcpy(follow.preload, info.dli_fname, len + 1);
+}
+
+/* The same without the loader's help, for programs that are not Python: by what names us in @value. */
+static bool
+remember_name(const char *value)
+{
+	static const char name[] = "/" FOLLOW_LIBRARY, between[] = ": ";
+	const char *end = strstr(value, name), *at = end;
+	size_t len;
+
+	if (end == NULL)
+		return false;
+	while (at > value && strchr(between, at[-1]) == NULL)
+		at--;
+	end += sizeof(name) - 1;
+	len = (size_t)(end - at);
+	if (at[0] != '/' || len >= sizeof(follow.preload) ||
+	    (*end != '\0' && strchr(between, *end) == NULL))
+		return false;
+	memcpy(follow.preload, at, len);
+	return true;
 }
 
 static void
@@ -121,14 +142,30 @@ take_mark(void)
 	remove_entry(find_last(environ, FOLLOW_MARK));
 }
 
+/* The first program of a unit, or of a container: it may be a shell, or `env -i`, before Python. */
+static void
+begin_unmarked(const char *preload)
+{
+	const char *disable = getenv(PYAUDIT_ENV_DISABLE);
+	const char *dir = getenv(PYAUDIT_ENV_DIR);
+	const char *mode = getenv(PYAUDIT_ENV_MODE);
+
+	if ((disable != NULL && disable[0] != '\0') || !remember_name(preload))
+		return;
+	set_dir(dir != NULL && dir[0] == '/' ? dir : PYAUDIT_DIR_DEFAULT);
+	follow.observes = mode != NULL && strcmp(mode, PYAUDIT_MODE_OBSERVE) == 0;
+	follow.carried = true;
+}
+
 void
-follow_arrive(void)
+follow_arrive(const char *preload)
 {
 	for (char *const *entry = environ; entry != NULL && *entry != NULL; entry++)
 		if ((*entry)[0] == 'P' && VALUE_OF(*entry, FOLLOW_MARK) != NULL) {
 			take_mark();
 			return;
 		}
+	begin_unmarked(preload);
 }
 
 const char *

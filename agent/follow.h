@@ -22,11 +22,14 @@
 #define FOLLOW_TEXT_MAX 8192 /* the two variables; a longer LD_PRELOAD is left as it is */
 #define FOLLOW_HEAD 2048     /* bytes of a program that are looked at */
 
-/* Before main: takes out of the environment what a parent's agent has put there. */
-void follow_arrive(void);
-/* The runtime directory that came that way, or NULL. */
+#define FOLLOW_LIBRARY "libpyaudit-agent.so"
+
+/* Before main: takes out of the environment what a parent's agent has put there. @preload is the
+ * value of LD_PRELOAD. */
+void follow_arrive(const char *preload);
+/* The runtime directory that came that way or by the environment, or NULL. */
 const char *follow_dir(void);
-/* Whether the agent that started this program observes only. */
+/* Whether this program is to be observed only. */
 bool follow_observes(void);
 /* This process has the agent's policy, preloaded: remembers by which path. */
 void follow_begin(const char *dir, bool observes);

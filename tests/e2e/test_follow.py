@@ -46,6 +46,21 @@ def test_followed_and_left_alone(daemon, python_few, way, env):
     assert alert["event"] == "os.system"
 
 
+@pytest.mark.parametrize("first", [["/usr/bin/env", "-i"], ["/bin/sh", "-c", 'exec env -i "$0" "$@"'],
+                                   ["/bin/sh", "-c", 'unset LD_PRELOAD; "$0" "$@"']], ids=["env", "shell", "unset"])
+def test_from_the_first_program_on(daemon, python_few, first):
+    """What systemd starts need not be Python, and may clear the environment before Python comes."""
+    server = daemon(NO_SYSTEM)
+    command = first + [os.path.realpath(str(python_few)), "-I", "-S", "-c", SHOW]
+    done = server.run(command)
+    assert DENIED in done.stderr.decode() and b"PRELOAD" not in done.stdout and b"FOLLOW" not in done.stdout, done
+    done = server.run(command, env=server.env(PYAUDIT_MODE="observe"))
+    assert DENIED not in done.stderr.decode() and done.returncode == 0, done
+    assert [a["observed"] for a in of_kind(server.events(), "alert")] == [False, True]
+    # Who keeps the agent out of the first keeps it out of what comes after.
+    assert DENIED not in server.run(command, env=server.env(PYAUDIT_DISABLE="1")).stderr.decode()
+
+
 @pytest.mark.parametrize("observes", [True, False])
 def test_the_mode_goes_with_them(daemon, python_few, observes):
     """A child is not let off by its environment, nor denied what its parent may do."""
