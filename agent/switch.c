@@ -35,8 +35,8 @@ switch_off_in(const char *cmdline, size_t len)
 	return false;
 }
 
-static bool
-is_off_by_kernel(void)
+bool
+switch_off_by_kernel(void)
 {
 	char cmdline[CMDLINE_MAX];
 	int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -59,5 +59,5 @@ switch_is_off(const char *dir)
 	if (snprintf(path, sizeof(path), "%s/" PYAUDIT_DISABLE_FILE, dir) < (int)sizeof(path) &&
 	    access(path, F_OK) == 0)
 		return true;
-	return access(PYAUDIT_ETC_DIR "/" PYAUDIT_DISABLE_FILE, F_OK) == 0 || is_off_by_kernel();
+	return access(PYAUDIT_ETC_DIR "/" PYAUDIT_DISABLE_FILE, F_OK) == 0 || switch_off_by_kernel();
 }

@@ -14,5 +14,7 @@ bool switch_is_off(const char *dir);
 
 /* Whether "pyaudit=off" is a word of a kernel's command line. */
 bool switch_off_in(const char *cmdline, size_t len);
+/* The same of this kernel's, at each call. */
+bool switch_off_by_kernel(void);
 
 #endif

@@ -13,6 +13,7 @@
 #include "cleanup.h"
 #include "process.h"
 #include "pyaudit/wire.h"
+#include "switch.h"
 
 #define ENVIRON_MAX (256u << 10)
 #define LIBRARY "libpyaudit-agent.so"
@@ -175,16 +176,17 @@ find_variable(const char *block, size_t len, const char *name)
 	return NULL;
 }
 
+/* Namespaces say nothing of it: as a service the daemon has mounts of its own, as many units have, and yet
+ * the host's root. */
 static bool
-is_in_other_namespace(const char *proc, pid_t pid)
+has_other_root(const char *proc, pid_t pid)
 {
-	char path[256], theirs[64], ours[64];
-	ssize_t n, m;
+	struct stat theirs, ours;
+	char path[256];
 
-	(void)snprintf(path, sizeof(path), "%s/%d/ns/mnt", proc, (int)pid);
-	n = readlink(path, theirs, sizeof(theirs));
-	m = readlink("/proc/self/ns/mnt", ours, sizeof(ours));
-	return n > 0 && m > 0 && (n != m || memcmp(theirs, ours, (size_t)n) != 0);
+	(void)snprintf(path, sizeof(path), "%s/%d/root/", proc, (int)pid);
+	return stat(path, &theirs) == 0 && stat("/", &ours) == 0 &&
+	       (theirs.st_dev != ours.st_dev || theirs.st_ino != ours.st_ino);
 }
 
 static bool
@@ -211,6 +213,11 @@ why_silent(const char *block, size_t len, const char *dir, char ret[CENSUS_WHY_M
 	if (access(PYAUDIT_ETC_DIR "/" PYAUDIT_DISABLE_FILE, F_OK) == 0) {
 		(void)snprintf(ret, CENSUS_WHY_MAX,
 			       PYAUDIT_ETC_DIR "/" PYAUDIT_DISABLE_FILE " keeps agents out");
+		return "disabled";
+	}
+	if (switch_off_by_kernel()) {
+		(void)snprintf(ret, CENSUS_WHY_MAX,
+			       PYAUDIT_KERNEL_PARAMETER " on the kernel's command line keeps agents out");
 		return "disabled";
 	}
 	if (other != NULL && other[0] != '\0' && strcmp(other, dir) != 0) {
@@ -258,12 +265,12 @@ census_why(const struct census *census, const char *proc, pid_t pid, const char 
 	if (preload != NULL && strstr(preload, LIBRARY) != NULL) {
 		(void)snprintf(ret, CENSUS_WHY_MAX,
 			       "the linker could not load the agent%s",
-			       is_in_other_namespace(proc, pid) ? ": it is not in its root or container"
+			       has_other_root(proc, pid) ? ": it is not in its root or container"
 								: ": see its standard error");
 		return "not-loaded";
 	}
-	if (is_in_other_namespace(proc, pid)) {
-		(void)snprintf(ret, CENSUS_WHY_MAX, "in another mount namespace, without the agent");
+	if (has_other_root(proc, pid)) {
+		(void)snprintf(ret, CENSUS_WHY_MAX, "in a container or another root, without the agent");
 		return "namespace";
 	}
 	(void)snprintf(ret, CENSUS_WHY_MAX, "started without the agent%s",
