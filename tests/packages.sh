@@ -53,15 +53,17 @@ image() {
 	echo "$tarball"
 }
 
-build() { # build SUITE DIR: packages, and the same with a lower version
+build() { # build SUITE DIR: packages, and the same with a lower version; on bookworm, whose rpmlint is recent, RPMs
 	unpack "$work/build" "$1" "$(image "$1" build build-essential cmake debhelper dh-apparmor fakeroot libcjson-dev \
 		libevent-dev libsystemd-dev pkg-config $([ "$1" = bookworm ] && echo systemd || echo systemd-dev) \
-		lintian apparmor man-db)"
-	clone "$work/build/root/pyaudit"
+		lintian apparmor man-db $([ "$1" != bookworm ] || echo rpm rpmlint))"
+	clone "$work/build/root/pyaudit" || return 1
 	enter "$work/build" sh -c '
 		cd /root/pyaudit && sh packaging/deb.sh /root/new >/root/log 2>&1 || { tail -n 40 /root/log; exit 1; }
 		cd /root/new && lintian --allow-root --fail-on error,warning --tag-display-limit 0 *.changes || exit 1
-		apparmor_parser -Q -K /root/pyaudit/packaging/apparmor/usr.sbin.pyauditd 2>/dev/null || exit 1
+		echo "ok: lintian $(lintian --print-version) says nothing of $(ls *.changes)"
+		apparmor_parser -Q -K /root/pyaudit/packaging/apparmor/usr.sbin.pyauditd 2>/root/log || { cat /root/log; exit 1; }
+		echo "ok: apparmor_parser compiles the profile"
 		mkdir /root/old
 		for deb in *.deb; do
 			case $deb in *dbgsym*) continue ;; esac
@@ -69,22 +71,34 @@ build() { # build SUITE DIR: packages, and the same with a lower version
 			sed -i "s/0\.1\.0-/0.0.9-/" /root/tree/DEBIAN/control
 			dpkg-deb -b /root/tree "/root/old/${deb%%_*}.deb" >/dev/null
 			rm -rf /root/tree
-		done' </dev/null
+		done
+		command -v rpmlint >/dev/null || exit 0
+		cd /root/pyaudit && sh packaging/rpm.sh /root/rpm >/root/log 2>&1 || { tail -n 40 /root/log; exit 1; }
+		tail -n 1 /root/log
+		grep -q "checked; 0 errors, 0 warnings" /root/log || { tail -n 20 /root/log; exit 1; }
+		rpm -qlp /root/rpm/RPMS/*/pyauditd-0*.rpm | grep -q "^/usr/share/pyaudit/profiles/agent.json" || exit 1
+		echo "ok: rpmbuild builds the spec, rpmlint says nothing of it"' </dev/null || return 1
 	mkdir -p "$2"
 	cp -r "$work/build/root/new" "$work/build/root/old" "$2/"
 	rm -rf --one-file-system "$work/build"
 }
 
+keep() { # keep COMMAND...: with its status; what it says is said, and kept for the end
+	{ "$@" && echo 0 >"$work/status" || echo $? >"$work/status"; } 2>&1 | tee -a "$work/said"
+	return "$(cat "$work/status")"
+}
+
 for suite; do
 	say "$suite: packages"
+	echo "$suite:" >>"$work/said"
 	status=0
 	started=$(date +%s)
 	if [ -n "${PYAUDIT_PACKAGES:-}" ]; then
 		cp -r "$PYAUDIT_PACKAGES/$suite" "$work/packages-$suite"
 	else
-		(build "$suite" "$work/packages-$suite") || status=$?
+		keep build "$suite" "$work/packages-$suite" || status=$?
+		report "$suite: the packages build, lintian has no error and no warning ($(($(date +%s) - started)) s)" $status
 	fi
-	report "$suite: the packages build, lintian has no error and no warning ($(($(date +%s) - started)) s)" $status
 	[ $status -eq 0 ] || continue
 	if [ -n "${PYAUDIT_KEEP:-}" ]; then
 		mkdir -p "$PYAUDIT_KEEP"
@@ -93,7 +107,7 @@ for suite; do
 
 	say "$suite: a host"
 	host=$work/host-$suite
-	unpack "$host" "$suite" "$(image "$suite" host systemd systemd-sysv dbus python3-flask gunicorn)"
+	unpack "$host" "$suite" "$(image "$suite" host systemd systemd-sysv dbus python3-flask gunicorn zsh logrotate)"
 	for version in old new; do
 		mkdir -p "$host/root/$version"
 		for name in pyauditd libpyaudit-agent; do
@@ -101,11 +115,12 @@ for suite; do
 		done
 	done
 	status=0
-	timeout 900 python3 -B "$here/tests/packages.py" "$host" || status=$?
+	keep timeout 1200 python3 -B "$here/tests/packages.py" "$host" || status=$?
 	report "$suite: the packages on a host" $status
 	rm -rf --one-file-system "$host"
 done
 
 say result
+grep '^[a-z]*:$\|^ok: .*\(lintian\|rpmlint\|three commands\|systemd-analyze\|files compared\|reported\)' "$work/said" || :
 cat "$work/report"
 exit $result
