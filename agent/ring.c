@@ -143,7 +143,9 @@ ring_push(struct pyaudit_ring *ring, enum pyaudit_lane n, const void *record, si
 {
 	struct lane lane = lane_of(ring, n);
 	uint32_t n_words = (uint32_t)((PYAUDIT_NUMBER_SIZE + size + WORD - 1) / WORD);
-	uint64_t number = atomic_fetch_add_explicit(&ring->n_tried[n], 1, memory_order_relaxed);
+	/* Before the commit in the order of all: the consumer that is about to sleep looks at it. */
+	uint64_t number =
+		atomic_fetch_add_explicit(&ring->n_tried[n], 1, memory_order_seq_cst);
 	struct claimed claimed;
 	uint32_t to_end;
 	char *at;

@@ -247,30 +247,24 @@ static void
 on_drain_timer(evutil_socket_t fd, short what, void *data)
 {
 	struct server *server = data;
-	struct session *session, *next;
-	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-	unsigned wait_ms = server->conf->drain_ms;
+	int wait_ms;
 
 	(void)fd;
 	(void)what;
 	server->drained = true;
-	for (session = TAILQ_FIRST(&server->active); session != NULL; session = next) {
-		unsigned ms;
-
-		next = TAILQ_NEXT(session, active_link);
-		ms = session_turn(session, now_ns);
-		wait_ms = ms < wait_ms ? ms : wait_ms;
-	}
+	server->polls_soon = false;
+	wait_ms = accounts_turn(server);
 	kick_sinks(server);
-	if (!TAILQ_EMPTY(&server->active))
-		timer_in(server->drain_timer, wait_ms);
+	if (wait_ms >= 0 && !server->polls_soon)
+		timer_in(server->drain_timer, (unsigned)wait_ms);
 }
 
 void
 server_poll_soon(struct server *server)
 {
-	if (!event_pending(server->drain_timer, EV_TIMEOUT, NULL))
+	if (!server->polls_soon)
 		timer_in(server->drain_timer, 0);
+	server->polls_soon = true;
 }
 
 static void
@@ -280,7 +274,7 @@ on_watchdog(evutil_socket_t fd, short what, void *data)
 
 	(void)fd;
 	(void)what;
-	if (!server->swept || (!server->drained && !TAILQ_EMPTY(&server->active)))
+	if (!server->swept || (!server->drained && !TAILQ_EMPTY(&server->accounts.turns)))
 		return; /* the loop turns, and nothing is done in it */
 	server->swept = server->drained = false;
 	notify_watchdog();
@@ -367,19 +361,29 @@ server_knocked(struct server *server)
 			 since_ns < SERVER_KNOCK_MS * 1000000u ? SERVER_KNOCK_MS : 0);
 }
 
+/* A sleeping ring costs a microsecond, most of it memory that is not near. */
+static void
+sweep_some(struct server *server, uint64_t now_ns)
+{
+	if (server->sweep_at == NULL)
+		server->sweep_at = LIST_FIRST(&server->sessions);
+	for (unsigned n = 0; n < SERVER_SWEEP_MAX && server->sweep_at != NULL; n++) {
+		struct session *session = server->sweep_at;
+
+		server->sweep_at = LIST_NEXT(session, link);
+		session_sweep(session, now_ns);
+	}
+}
+
 static void
 on_sweep_timer(evutil_socket_t fd, short what, void *data)
 {
 	struct server *server = data;
-	struct session *session, *next;
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 
 	(void)fd;
 	(void)what;
-	for (session = LIST_FIRST(&server->sessions); session != NULL; session = next) {
-		next = LIST_NEXT(session, link);
-		session_sweep(session, now_ns);
-	}
+	sweep_some(server, now_ns);
 	listen_again(server->agent_accept);
 	listen_again(server->control_accept);
 	deliver_sweep(server, now_ns);
@@ -707,7 +711,6 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 	server->policy.forget = forget_rules;
 	server->policy.data = server;
 	LIST_INIT(&server->sessions);
-	TAILQ_INIT(&server->active);
 	LIST_INIT(&server->clients);
 	server->base = event_base_new();
 	if (server->base == NULL)
@@ -716,6 +719,8 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 	if (r < 0)
 		return r;
 	r = peers_init(&server->peers);
+	if (r == 0)
+		r = accounts_init(&server->accounts);
 	if (r < 0)
 		return r;
 	users_load(&server->users, "/etc/passwd");
@@ -850,6 +855,7 @@ server_fini(struct server *server)
 		session_free(session);
 	}
 	peers_fini(&server->peers);
+	accounts_fini(&server->accounts);
 	control_close_all(server);
 	end_sink(server, server->ndjson);
 	end_sink(server, server->journal);

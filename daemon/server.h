@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <sys/queue.h>
 
+#include "account.h"
 #include "conf.h"
 #include "held.h"
 #include "limit.h"
@@ -25,7 +26,8 @@
 
 #define SERVER_BACKLOG 4096
 #define SERVER_KNOCK_MS 10      /* between two looks after knocks: anyone may knock */
-#define SERVER_SWEEP_MS 1000    /* ring losses, offers and silent rings are looked at this often */
+#define SERVER_SWEEP_MS 1000    /* ring losses, offers and silent rings are looked at this often... */
+#define SERVER_SWEEP_MAX 4096   /* ...of so many sessions; further ones the next time */
 #define SERVER_FLUSH_MS 5000    /* sinks have this long when the daemon ends */
 #define SERVER_CLIENT_FLUSH_MS 1000
 #define SERVER_LOCK_FILE "pyauditd.lock"
@@ -34,7 +36,6 @@ struct server_options;
 struct session;
 struct client;
 LIST_HEAD(session_list, session);
-TAILQ_HEAD(session_queue, session);
 LIST_HEAD(client_list, client);
 
 struct server_stats {
@@ -43,6 +44,7 @@ struct server_stats {
 	uint64_t n_denials;
 	uint64_t n_suppressed; /* of the alerts: counted in summaries, not told */
 	uint64_t n_lost, lost_by[REPORT_N_CAUSES];
+	uint64_t n_refused; /* agents that were turned away */
 };
 
 struct server {
@@ -77,7 +79,9 @@ struct server {
 	struct peers peers;
 	uint64_t n_stored; /* serials given in the service manager's store */
 	unsigned n_sessions, n_attached; /* attached: past HELLO, and not an old ring of one */
-	struct session_queue active;     /* rings that are polled */
+	struct accounts accounts;        /* and the turns of rings that are polled */
+	struct session *sweep_at;        /* the next one to be swept; NULL: the first */
+	bool polls_soon;                 /* the drain timer is set for at once */
 	struct client_list clients;
 	unsigned n_clients, n_tails;
 

@@ -65,17 +65,14 @@ pidfd_ended(int pidfd)
 static void
 set_active(struct session *session, bool active)
 {
-	struct server *server = session->server;
-
 	if (session->is_active == active)
 		return;
-	session->is_active = active;
 	if (active) {
-		TAILQ_INSERT_TAIL(&server->active, session, active_link);
+		account_activate(session);
 		session->active_ns = clock_ns(CLOCK_MONOTONIC);
-		server_poll_soon(server);
+		server_poll_soon(session->server);
 	} else {
-		TAILQ_REMOVE(&server->active, session, active_link);
+		account_deactivate(session);
 	}
 }
 
@@ -97,7 +94,7 @@ session_free(struct session *session)
 
 	if (!server->is_ending) /* else the next daemon has it */
 		store_drop(session);
-	set_active(session, false);
+	account_leave(session);
 	close_socket(session);
 	if (session->exit_event != NULL)
 		event_free(session->exit_event);
@@ -105,6 +102,8 @@ session_free(struct session *session)
 		(void)close(session->pidfd);
 	drain_close(&session->drain);
 	process_unref(session->process);
+	if (server->sweep_at == session)
+		server->sweep_at = LIST_NEXT(session, link);
 	LIST_REMOVE(session, link);
 	peers_remove(session);
 	server->n_sessions--;
@@ -155,6 +154,8 @@ offer_policy(struct session *session)
 	};
 	uint64_t used = session->generation, word;
 
+	if (used == policy->generation && session->offered == used)
+		return;
 	if (ring != NULL)
 		used = atomic_load_explicit(&ring->generation_used, memory_order_acquire);
 	session->generation = used;
@@ -180,6 +181,7 @@ offer_policy(struct session *session)
 static void
 refuse(struct session *session, const char *why)
 {
+	session->server->stats.n_refused++;
 	log_warning(session->server->log, "agent of process %d (uid %u) refused: %s",
 		    (int)session->pid, (unsigned)session->uid, why);
 	(void)send_frame(session, PYAUDIT_FRAME_REFUSED, why, strlen(why), -1);
@@ -241,6 +243,8 @@ cause_of_full(const struct session *session, enum pyaudit_lane lane)
 {
 	if (session->was_unread)
 		return REPORT_CAUSE_DAEMON_DOWN;
+	if (session->was_limited)
+		return REPORT_CAUSE_USER_LIMIT;
 	return lane == PYAUDIT_LANE_URGENT ? REPORT_CAUSE_URGENT_FULL : REPORT_CAUSE_RING_FULL;
 }
 
@@ -273,7 +277,7 @@ tell_losses(struct session *session, uint64_t now_ns)
 		told.until = marks_since(session->server, &before);
 		held_add(&session->held_losses, &told);
 	}
-	session->was_unread = false;
+	session->was_unread = session->was_limited = false;
 	report_loss(session, REPORT_CAUSE_CORRUPT, session->n_undecoded, 0, NULL);
 	session->n_undecoded = 0;
 	report_loss(session, REPORT_CAUSE_SOCKET, session->socket_lost - session->socket_told,
@@ -547,10 +551,14 @@ read_lane(struct session *session, enum pyaudit_lane lane, unsigned n_records, u
 	struct held_marks before = session->server->n_given;
 	struct held_entry entry = {.since_ns = now_ns};
 	uint64_t place = drain->lane[lane].read, n_torn = drain->lane[lane].n_torn;
-	unsigned n = lane == PYAUDIT_LANE_ORDINARY ? n_that_fit(session, n_records) : n_records;
+	unsigned n_fit = lane == PYAUDIT_LANE_ORDINARY ? n_that_fit(session, n_records) : n_records;
+	unsigned n = account_allows(session, lane, n_fit, now_ns);
 	enum drain_outcome outcome =
 		n > 0 ? drain_run(drain, lane, n, session->is_dead, now_ns, &calls) : DRAIN_BUDGET;
 
+	account_takes(session, lane, (unsigned)pyaudit_place_index(drain->lane[lane].read - place));
+	if (outcome == DRAIN_BUDGET && n < n_fit)
+		session->was_limited = session->account->is_limited = true;
 	if (outcome == DRAIN_BUDGET && n < n_records)
 		outcome = DRAIN_FULL;
 	if (!calls.hold || drain->lane[lane].read == place)
@@ -579,6 +587,9 @@ session_turn(struct session *session, uint64_t now_ns)
 		(void)session_finish(session);
 		return drain_ms;
 	}
+	/* Where turns are rare, several without anything before it is left to wake us. */
+	if (idle_ns < SESSION_IDLE_TURNS * session->account->every_ns)
+		idle_ns = SESSION_IDLE_TURNS * session->account->every_ns;
 	if (session->fd < 0) /* nobody can wake us */
 		idle_ns = (uint64_t)SESSION_DEAF_MS * 1000000u;
 	urgent = read_lane(session, PYAUDIT_LANE_URGENT, SESSION_BUDGET, now_ns);
@@ -756,6 +767,18 @@ find_tree(const struct session *session)
 	return session->process->start_ns ^ (uint64_t)session->pid << 32;
 }
 
+/* The session is ready. NULL, or why it cannot be. */
+static const char *
+greet(struct session *session)
+{
+	const char *why = account_greet(session, session->drain.map_size + sizeof(*session) +
+							 process_memory(session->process));
+
+	session->state = SESSION_READY;
+	session->server->n_attached++;
+	return why;
+}
+
 /* Attaches what the hello brought. False: the session is gone. */
 static bool
 take_hello(struct session *session, const struct frame *frame, int ring_fd)
@@ -818,10 +841,13 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 	process_keep_hello(session->process, ++server->n_processes, frame->payload, frame->length);
 	session->was_unread = hello.reason == PYAUDIT_REASON_AGAIN;
 	session->tree = find_tree(session);
+	why = greet(session);
+	if (why != NULL) {
+		refuse(session, why);
+		return false;
+	}
 	replace_rings(session, &hello);
 	pause_apply(server, session);
-	session->state = SESSION_READY;
-	server->n_attached++;
 	offer_policy(session);
 	again = hello.reason == PYAUDIT_REASON_AGAIN;
 	report_state(session, again ? "process.again" : "process.start");
@@ -1050,6 +1076,7 @@ session_accept(struct server *server, int fd)
 	struct session *session = calloc(1, sizeof(*session));
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
+	const char *why;
 
 	if (session == NULL || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
 		free(session);
@@ -1067,8 +1094,9 @@ session_accept(struct server *server, int fd)
 	LIST_INSERT_HEAD(&server->sessions, session, link);
 	peers_add(&server->peers, session);
 	server->n_sessions++;
-	if (server->n_sessions > server->conf->max_agents) {
-		refuse(session, "too many agents");
+	why = account_enter(server, session);
+	if (why != NULL) {
+		refuse(session, why);
 		return;
 	}
 	if (!session_listen(session)) {
@@ -1148,6 +1176,11 @@ session_restore(struct server *server, uint64_t serial, struct session_kept *kep
 	if (session->fd >= 0)
 		(void)fcntl(session->fd, F_SETFL, fcntl(session->fd, F_GETFL) | O_NONBLOCK);
 	why = session->fd >= 0 && !session_listen(session) ? why : restore_facts(session, kept);
+	/* It was let in before; what it has counts for those who come. */
+	if (why == NULL && account_enter(server, session) != NULL && session->account == NULL)
+		why = "out of memory";
+	if (why == NULL)
+		(void)greet(session);
 	if (kept->ring >= 0)
 		(void)close(kept->ring);
 	if (kept->state >= 0)
@@ -1161,8 +1194,6 @@ session_restore(struct server *server, uint64_t serial, struct session_kept *kep
 	restore_order(session);
 	session->tree = find_tree(session);
 	session->was_unread = true;
-	session->state = SESSION_READY;
-	server->n_attached++;
 	pause_apply(server, session);
 	offer_policy(session);
 	go_on(session);

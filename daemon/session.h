@@ -25,6 +25,7 @@
 #define SESSION_BUSY 64         /* records in one turn that make the next one come sooner */
 #define SESSION_PACKETS 64      /* of one socket in one turn */
 #define SESSION_LOSS_MS 250     /* losses of one ring are told at most this often */
+#define SESSION_IDLE_TURNS 4    /* without a record, before a ring is left alone */
 #define SESSION_DEAF_MS 5000    /* silence of a ring that cannot wake us any more */
 
 enum session_state {
@@ -58,6 +59,9 @@ struct session {
 	pid_t pid; /* by the socket's credentials */
 	uid_t uid;
 	gid_t gid;
+	struct account *account; /* of the user, or NULL */
+	size_t memory; /* that counts there */
+	uint32_t pass; /* of the account, in which its ring had its last turn */
 	uint32_t inner_pid; /* as the process sees itself */
 	uint64_t since_ns;  /* CLOCK_REALTIME of the connection */
 	uint64_t accepted_ns; /* CLOCK_MONOTONIC */
@@ -67,6 +71,7 @@ struct session {
 	struct drain drain; /* ring is NULL where the agent has none */
 	struct held held[PYAUDIT_N_LANES]; /* read, and not written by the sinks yet */
 	struct held held_losses; /* told, likewise: n_full of one lane as place, of the other as n_torn */
+	bool was_limited; /* by a limit of the user, since losses were told last */
 	bool was_unread; /* the ring comes from a time without a daemon: losses are of that */
 	dev_t ring_dev;
 	ino_t ring_ino;

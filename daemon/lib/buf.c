@@ -25,6 +25,17 @@ buf_reset(struct buf *buf)
 	buf->failed = false;
 }
 
+void
+buf_trim(struct buf *buf)
+{
+	char *data = buf->len > 0 ? realloc(buf->data, buf->len) : NULL;
+
+	if (data == NULL)
+		return;
+	buf->data = data;
+	buf->size = buf->len;
+}
+
 bool
 buf_grow(struct buf *buf, size_t n)
 {

@@ -24,6 +24,8 @@ void buf_init(struct buf *buf);
 void buf_fini(struct buf *buf);
 /* Empties it and clears a failure; keeps the memory. */
 void buf_reset(struct buf *buf);
+/* Gives back what is not used. */
+void buf_trim(struct buf *buf);
 /* Makes room for @n more bytes. False where there is none, now and from then on. */
 bool buf_grow(struct buf *buf, size_t n); /* behind buf_reserve */
 

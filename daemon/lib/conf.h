@@ -65,6 +65,9 @@ struct conf {
 	size_t spool;          /* bytes on disk for a sink that fails; 0: none */
 	size_t client_buffer;  /* bytes a live client may be behind */
 	unsigned max_agents, max_clients;
+	unsigned user_agents;  /* of one user */
+	size_t user_memory;    /* bytes of rings and facts about processes, of one user */
+	unsigned user_events, user_alerts; /* in a second, of one user; 0: as many as come */
 	unsigned drain_ms;     /* how often active rings are read */
 	unsigned idle_ms;      /* silence after which a ring is left alone until it wakes us */
 	char *watch_units;     /* patterns of services whose Pythons should be watched, or NULL */

@@ -341,6 +341,21 @@ read_one(struct drain_lane *lane, enum pyaudit_lane which, bool dead, uint64_t n
 	return DRAIN_BUDGET;
 }
 
+/*
+ * Every attempt there was is lost or read: nothing stands in the lane, and its claims need not be looked at.
+ * n_lost is loaded first, and an attempt has its number before anything else: where the two are equal, none
+ * was under way when n_lost was loaded.
+ */
+static bool
+is_read(const struct drain *drain, enum pyaudit_lane which)
+{
+	uint64_t n_lost = atomic_load_explicit(&drain->ring->n_lost[which], memory_order_seq_cst);
+	uint64_t n_tried = atomic_load_explicit(&drain->ring->n_tried[which], memory_order_seq_cst);
+
+	return ((n_tried - n_lost - pyaudit_place_index(drain->lane[which].read)) & PYAUDIT_PLACE_INDEX) ==
+	       0;
+}
+
 enum drain_outcome
 drain_run(struct drain *drain, enum pyaudit_lane which, unsigned n_records, bool dead,
 	  uint64_t now_ns, const struct drain_calls *calls)
@@ -351,6 +366,8 @@ drain_run(struct drain *drain, enum pyaudit_lane which, unsigned n_records, bool
 
 	if (lane->broken)
 		return DRAIN_BROKEN;
+	if (!dead && is_read(drain, which))
+		return DRAIN_EMPTY;
 	for (unsigned n = 1; outcome == DRAIN_BUDGET && n <= n_records; n++) {
 		outcome = read_one(lane, which, dead, now_ns, calls);
 		if (calls->hold || (outcome == DRAIN_BUDGET && n < n_records &&
@@ -376,7 +393,7 @@ drain_pending(const struct drain *drain)
 	for (unsigned i = 0; i < PYAUDIT_N_LANES; i++) {
 		const struct drain_lane *lane = &drain->lane[i];
 
-		if (!lane->broken && !holds_a_lap(lane) &&
+		if (!lane->broken && !is_read(drain, i) && !holds_a_lap(lane) &&
 		    atomic_load(claim_at(lane, lane->read)) != free_word_at(lane, lane->read))
 			return true;
 	}

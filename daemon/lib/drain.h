@@ -95,7 +95,7 @@ void drain_release_unwritten(struct drain *drain, enum pyaudit_lane lane,
 			     const struct drain_mark *mark);
 void drain_written(struct drain *drain, enum pyaudit_lane lane, const struct drain_mark *mark);
 
-/* Whether something is there to be read: one load per lane. */
+/* Whether something is there to be read. */
 bool drain_pending(const struct drain *drain);
 
 /* Sets `asleep` and looks once more: false where something came meanwhile, then not asleep. */

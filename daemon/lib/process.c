@@ -149,6 +149,7 @@ read_argv(struct process *p, const char *proc, const struct hello *hello)
 {
 	char text[PROCESS_CMDLINE_MAX];
 	const char *at = text, *end;
+	char **shorter;
 	ssize_t n = -1;
 
 	p->argv = calloc(PYAUDIT_LIST_MAX, sizeof(p->argv[0]));
@@ -163,7 +164,7 @@ read_argv(struct process *p, const char *proc, const struct hello *hello)
 				p->n_argv++;
 		}
 		redact_argv(p, false);
-		return;
+		return; /* so few that what is over does not matter */
 	}
 	for (end = text + n; at < end && p->n_argv < PYAUDIT_LIST_MAX; at += strlen(at) + 1) {
 		p->argv[p->n_argv] = strdup(at);
@@ -171,6 +172,9 @@ read_argv(struct process *p, const char *proc, const struct hello *hello)
 			p->n_argv++;
 	}
 	redact_argv(p, n == sizeof(text) - 1);
+	shorter = reallocarray(p->argv, p->n_argv + 1, sizeof(p->argv[0]));
+	if (shorter != NULL)
+		p->argv = shorter;
 }
 
 /* Parent and start time from stat, whose second field may hold blanks and parentheses. */
@@ -232,13 +236,14 @@ copy_value(struct pyaudit_value v)
 static void
 derive(struct process *p)
 {
-	struct pyaudit_value argv = {.type = PYAUDIT_TAG_LIST, .items = p->argv_values};
+	struct pyaudit_value argv = {.type = PYAUDIT_TAG_LIST};
 	struct pyaudit_value cgroup = {0};
 	const char *name = p->exe != NULL ? strrchr(p->exe, '/') : NULL;
 	char script[PROCESS_TEXT_MAX];
 
 	for (size_t i = 0; i < p->n_argv; i++)
 		p->argv_values[i] = pyaudit_value_text(p->argv[i], strlen(p->argv[i]));
+	argv.items = p->argv_values;
 	argv.n_items = (uint16_t)p->n_argv;
 	argv.full_len = (uint32_t)p->n_argv;
 	if (p->cgroup != NULL)
@@ -327,8 +332,14 @@ complete(struct process *p, const struct hello *hello, const char *proc)
 	p->python = hello->python[0] != 0 ? strdup(hello->python) : NULL;
 	p->venv = hello->venv[0] != 0 ? strdup(hello->venv) : NULL;
 	read_argv(p, proc, hello);
+	p->argv_values = calloc(p->n_argv + 1, sizeof(p->argv_values[0]));
+	if (p->argv_values == NULL) {
+		process_unref(p);
+		return NULL;
+	}
 	derive(p);
 	write_json(p);
+	buf_trim(&p->json);
 	if (p->json.failed) {
 		process_unref(p);
 		return NULL;
@@ -390,6 +401,16 @@ process_keep_hello(struct process *process, uint32_t key, const uint8_t *payload
 	process->n_hello = length;
 }
 
+size_t
+process_memory(const struct process *process)
+{
+	size_t size = sizeof(*process) + process->n_hello + process->json.size;
+
+	for (size_t i = 0; i < process->n_argv; i++)
+		size += sizeof(process->argv[i]) + strlen(process->argv[i]) + 1;
+	return size;
+}
+
 struct process *
 process_ref(struct process *process)
 {
@@ -415,6 +436,7 @@ process_unref(struct process *p)
 	for (size_t i = 0; i < p->n_argv; i++)
 		free(p->argv[i]);
 	free(p->argv);
+	free(p->argv_values);
 	buf_fini(&p->json);
 	free(p);
 }

@@ -46,7 +46,7 @@ struct process {
 	char *user, *exe, *cwd, *cgroup, *unit, *container, *python, *venv, *script; /* or NULL */
 	char **argv;
 	size_t n_argv;
-	struct pyaudit_value argv_values[PYAUDIT_LIST_MAX];
+	struct pyaudit_value *argv_values; /* of argv */
 	struct pyaudit_facts facts;
 	struct buf json; /* members that every event of it carries, `"ppid":1,...` */
 };
@@ -60,6 +60,8 @@ struct process *process_known(const struct hello *hello, pid_t pid, uid_t uid, g
 /* Gives it its name in captures, and a copy of the payload that @hello came from. */
 void process_keep_hello(struct process *process, uint32_t key, const uint8_t *payload,
 			size_t length);
+/* About how many bytes it takes. */
+size_t process_memory(const struct process *process);
 struct process *process_ref(struct process *process);
 void process_unref(struct process *process); /* NULL is fine */
 

@@ -20,6 +20,7 @@ static const char *const cause_names[] = {
 	[REPORT_CAUSE_DAEMON_KILLED] = "daemon-killed",
 	[REPORT_CAUSE_CORRUPT] = "corrupt",     [REPORT_CAUSE_SOCKET] = "socket",
 	[REPORT_CAUSE_SINK] = "sink",           [REPORT_CAUSE_CLIENT] = "client",
+	[REPORT_CAUSE_USER_LIMIT] = "user-limit",
 };
 
 static const char *const layer_names[] = {
@@ -599,6 +600,7 @@ loss_message(const struct report *report, struct buf *out)
 		[REPORT_CAUSE_SOCKET] = "the socket did not take them",
 		[REPORT_CAUSE_SINK] = "it did not take them in time",
 		[REPORT_CAUSE_CLIENT] = "this client reads too slowly",
+		[REPORT_CAUSE_USER_LIMIT] = "its ring ran full while its user was over a limit of events",
 	};
 
 	buf_add_uint(out, report->lost);

@@ -34,6 +34,7 @@ enum report_cause {
 	REPORT_CAUSE_SOCKET,    /* an agent without a ring could not send */
 	REPORT_CAUSE_SINK,      /* a file or the journal did not take it */
 	REPORT_CAUSE_CLIENT,    /* this client reads too slowly; told to it alone */
+	REPORT_CAUSE_USER_LIMIT, /* its ring ran full while its user was over a limit of rate */
 	REPORT_N_CAUSES,
 };
 

@@ -81,7 +81,10 @@
  * Every interleaving of small cases, with threads and consumer dying at every step, is run through
  * the code that ships: tests/unit/test_ring_model.c.
  *
- * Waking: the consumer sets `asleep` before it stops polling this ring, then looks at the claims
+ * A lane whose n_tried - n_lost is the index of r has nothing to be read, for every attempt is accounted
+ * for, and a consumer need not look at its claims: pages of a lane that was never used are not touched.
+ *
+ * Waking: the consumer sets `asleep` before it stops polling this ring, then looks at counters and claims
  * once more; a producer that committed and finds asleep set, and swaps it to 0, sends one WAKE
  * frame. Both sides use sequentially consistent operations for this pair.
  */

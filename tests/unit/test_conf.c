@@ -143,7 +143,7 @@ the_shipped_file_shows_the_defaults(void **state)
 				 CONF_OK);
 	}
 	(void)fclose(file);
-	assert_int_equal(n, 25);
+	assert_int_equal(n, 29);
 	assert_string_equal(conf.profile, plain.profile);
 	assert_int_equal(diag.n_errors, 0);
 	assert_string_equal(conf.dir, plain.dir);
@@ -159,6 +159,10 @@ the_shipped_file_shows_the_defaults(void **state)
 	assert_int_equal(conf.client_buffer, plain.client_buffer);
 	assert_int_equal(conf.max_agents, plain.max_agents);
 	assert_int_equal(conf.max_clients, plain.max_clients);
+	assert_int_equal(conf.user_agents, plain.user_agents);
+	assert_int_equal(conf.user_memory, plain.user_memory);
+	assert_int_equal(conf.user_events, plain.user_events);
+	assert_int_equal(conf.user_alerts, plain.user_alerts);
 	assert_int_equal(conf.drain_ms, plain.drain_ms);
 	assert_int_equal(conf.idle_ms, plain.idle_ms);
 	assert_int_equal(conf.verify_ms, plain.verify_ms);

@@ -379,7 +379,7 @@ check_end(void)
 
 /* States that were seen: an open hash of their 128-bit digests. */
 
-#define SEEN_SIZE (1u << 20)
+#define SEEN_SIZE (1u << 22)
 static struct digest {
 	uint64_t a, b;
 } *seen;
