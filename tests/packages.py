@@ -466,7 +466,7 @@ def watchdog(host):
              "printf '[Service]\\nWatchdogSec=3\\n' >/run/systemd/system/pyauditd.service.d/watchdog.conf; "
              "systemctl daemon-reload; systemctl restart pyauditd")
     frozen = host.show("pyauditd", "MainPID")
-    host.run("systemctl", "kill", "--signal=STOP", "pyauditd")
+    host.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "pyauditd")
     wait(lambda: host.show("pyauditd", "MainPID") not in (frozen, "0") and
          host.show("pyauditd", "ActiveState") == "active", "the watchdog replaces a frozen daemon", 60)
     check(not dropin.exists(), "a frozen daemon is replaced by the watchdog")
