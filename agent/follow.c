@@ -17,8 +17,9 @@
 #define PRELOAD "LD_PRELOAD"
 
 static struct {
-	bool carried; /* follows without a policy to ask */
-	bool all;     /* what the policy of the agent said that carried us here */
+	bool carried;  /* follows without a policy to ask */
+	bool unmarked; /* by its own environment: it may give a child another one of ours */
+	bool all;      /* what the policy of the agent said that carried us here */
 	bool observes;
 	char dir[sizeof(agent.dir)];
 	char preload[PATH_MAX]; /* how LD_PRELOAD names us; "": not preloaded, nothing is followed
@@ -154,7 +155,7 @@ begin_unmarked(const char *preload)
 		return;
 	set_dir(dir != NULL && dir[0] == '/' ? dir : PYAUDIT_DIR_DEFAULT);
 	follow.observes = mode != NULL && strcmp(mode, PYAUDIT_MODE_OBSERVE) == 0;
-	follow.carried = true;
+	follow.carried = follow.unmarked = true;
 }
 
 void
@@ -417,6 +418,8 @@ follow_program(int dirfd, const char *path, int flags, const char *shown, char *
 	if ((policy == NULL && !follow.carried) || follow.preload[0] == '\0' || path == NULL)
 		return 0;
 	need = look_into(*envp);
+	if (policy == NULL && follow.unmarked && need.loads)
+		return 0;
 	if (need.loads && need.finds && !need.disables && !hook_asks("pyaudit.leaves"))
 		return 0;
 	program = look_at(dirfd, path, flags, shown);
