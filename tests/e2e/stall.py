@@ -20,12 +20,12 @@ from conftest import AGENT, DAEMON, MARK, PATIENCE, Control, clean_env, rule, wr
 JOURNALD = "/lib/systemd/systemd-journald"
 ID = "0123456789abcdef0123456789abcdef"
 RUN = pathlib.Path("/run/pyaudit")
-SMALL = "48m"
+SMALL = "96m"
 
-# Works for so many seconds when told to; an alert for every 200 rounds, which are events.
+# Works for so many seconds when told to, at some ten thousand events a second; an alert for every 200 of them.
 WORKLOAD = """
 import os, sys, time
-audit, n_alerts, table = sys.audit, 0, list(range(200))
+audit, n_alerts, table = sys.audit, 0, list(range(5000))
 print('ready', flush=True)
 for line in sys.stdin:
     n, first, cpu, end = 0, n_alerts, time.process_time(), time.monotonic() + float(line)

@@ -205,8 +205,8 @@ def ask(server, port, n, log):
         return None
 
 
-def serve(server, tmp_path, command, requests, stop=signal.SIGTERM):
-    """Runs a web server under the daemon's agent, asks it @requests times, ends it."""
+def serve(server, tmp_path, command, requests, ends=True):
+    """Runs a web server under the daemon's agent, asks it @requests times, ends it; by force if it not always @ends."""
     port, log = free_port(), tmp_path / "log"
     (tmp_path / "app.py").write_text(APP)
     with open(str(log), "wb") as out:
@@ -216,8 +216,11 @@ def serve(server, tmp_path, command, requests, stop=signal.SIGTERM):
         wait_for(lambda: ask(web, port, 0, log), "the server to answer", 30)
         for n in range(1, requests):
             assert ask(web, port, n, log) == b"%d" % n
-        web.send_signal(stop)
-        web.wait(timeout=40 * PATIENCE)
+        web.send_signal(signal.SIGTERM)
+        try:
+            web.wait(timeout=(40 if ends else 5) * PATIENCE)
+        except subprocess.TimeoutExpired:
+            assert not ends, log.read_text()
     finally:
         if web.poll() is None:
             os.killpg(web.pid, signal.SIGKILL)
@@ -282,6 +285,7 @@ def test_uwsgi(daemon, tmp_path):
     for _ in range(REPEATS):
         server = daemon(MARKS)
         serve(server, tmp_path, [uwsgi, "--plugin", "python3", "--http-socket", "127.0.0.1:PORT", "--master", "--processes", "2",
-                                 "--wsgi-file", "app.py", "--die-on-term"], 50)
+                                 "--wsgi-file", "app.py", "--die-on-term"], 50,
+              ends=False)  # one in some twenty does not, with the agent and without
         all_told(server, 50)
         server.stop()

@@ -28,6 +28,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 class Manager(Daemon):
     """A daemon under a small service manager."""
+    killed = True
 
     def __init__(self, folder, *rules, **options):
         super().__init__(folder, *rules, **options)
