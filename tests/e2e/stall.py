@@ -20,7 +20,7 @@ from conftest import AGENT, DAEMON, MARK, PATIENCE, Control, clean_env, rule, wr
 JOURNALD = "/lib/systemd/systemd-journald"
 ID = "0123456789abcdef0123456789abcdef"
 RUN = pathlib.Path("/run/pyaudit")
-SMALL = "96m"
+SMALL = "512m"
 
 # Works for so many seconds when told to, at some ten thousand events a second; an alert for every 200 of them.
 WORKLOAD = """
