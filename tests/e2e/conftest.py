@@ -102,13 +102,16 @@ def few_of(found):
 INTERPRETERS = find_interpreters()
 FEW = INTERPRETERS if os.environ.get("PYAUDIT_EVERY") else few_of(INTERPRETERS)
 SYSTEM = INTERPRETERS[0] if INTERPRETERS else None
+# Files that would take minutes of CI under each interpreter.
+LONG = ("test_native", "test_processes", "test_programs", "test_resilience", "test_tamper")
 
 
 def pytest_generate_tests(metafunc):
     if "python_few" in metafunc.fixturenames:  # for what takes long
         metafunc.parametrize("python_few", FEW, ids=lambda i: i.tag)
     if "python" in metafunc.fixturenames:
-        metafunc.parametrize("python", INTERPRETERS, ids=lambda i: i.tag)
+        found = FEW if metafunc.module.__name__ in LONG else INTERPRETERS
+        metafunc.parametrize("python", found, ids=lambda i: i.tag)
 
 
 @pytest.fixture
