@@ -21,10 +21,12 @@ image() {
 	echo "$image_tar"
 }
 
-# build_image SUITE: where the Debian packages can be built and looked at
+# build_image SUITE [PACKAGE...]: where the Debian packages can be built and looked at
 build_image() {
-	image "$1" build build-essential cmake debhelper dh-apparmor fakeroot libcjson-dev libevent-dev libsystemd-dev \
-		pkg-config $([ "$1" = bookworm ] && echo systemd || echo systemd-dev) lintian apparmor man-db
+	build_suite=$1
+	shift
+	image "$build_suite" build build-essential cmake debhelper dh-apparmor fakeroot libcjson-dev libevent-dev libsystemd-dev \
+		pkg-config $([ "$build_suite" = bookworm ] && echo systemd || echo systemd-dev) lintian apparmor man-db "$@"
 }
 
 # built_packages SUITE DIR: the Debian packages of the committed tree, or those that PYAUDIT_PACKAGES has

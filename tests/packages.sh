@@ -33,30 +33,10 @@ for program in debootstrap systemd-nspawn nsenter journalctl; do
 done
 [ $# -gt 0 ] || set -- bookworm trixie
 . "$here/tests/containers.sh"
-
-# image SUITE NAME PACKAGE...: the base with packages; names its tarball
-image() {
-	image_suite=$1
-	tarball=$cache/debian-$(suite_number "$1")-$2-$(echo "$@" | cksum | cut -d' ' -f1)-$(uname -m).tar
-	if [ ! -s "$tarball" ]; then
-		say "an image for $1: $2" >&2
-		unpack "$work/image" "$1"
-		shift 2
-		enter "$work/image" sh -ec '
-			export DEBIAN_FRONTEND=noninteractive
-			apt-get -qq update
-			apt-get -qq install -y --no-install-recommends "$@" >/dev/null 2>&1
-			apt-get clean' sh "$@" </dev/null >&2
-		tar -C "$work/image" -cf "$tarball.new" . && mv "$tarball.new" "$tarball"
-		rm -rf --one-file-system "$work/image"
-	fi
-	echo "$tarball"
-}
+. "$here/tests/images.sh"
 
 build() { # build SUITE DIR: packages, and the same with a lower version; on bookworm, whose rpmlint is recent, RPMs
-	unpack "$work/build" "$1" "$(image "$1" build build-essential cmake debhelper dh-apparmor fakeroot libcjson-dev \
-		libevent-dev libsystemd-dev pkg-config $([ "$1" = bookworm ] && echo systemd || echo systemd-dev) \
-		lintian apparmor man-db $([ "$1" != bookworm ] || echo rpm rpmlint))"
+	unpack "$work/build" "$1" "$(build_image "$1" $([ "$1" != bookworm ] || echo rpm rpmlint))"
 	clone "$work/build/root/pyaudit" || return 1
 	enter "$work/build" sh -c '
 		cd /root/pyaudit && sh packaging/deb.sh /root/new >/root/log 2>&1 || { tail -n 40 /root/log; exit 1; }

@@ -120,6 +120,24 @@ def system_python():
     return SYSTEM
 
 
+# A journal of the test's own
+
+JOURNALD = "/lib/systemd/systemd-journald"
+
+
+def mounts_for_journald():
+    """The command that gives a program mounts of its own, where a journald can be had for itself; or skips."""
+    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-U", "-r", "-m"]
+    for program in ("unshare", "journalctl", "mount"):
+        if not shutil.which(program):
+            pytest.skip("%s is not installed" % program)
+    if not os.path.exists(JOURNALD):
+        pytest.skip("systemd-journald is not installed")
+    if subprocess.run(unshare + ["mount", "-t", "tmpfs", "tmpfs", "/mnt"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("mount name spaces may not be made here (not root, and no user name spaces)")
+    return unshare
+
+
 # What happened, for the summary of tests/run.sh and the table at the end
 
 OUTCOMES = {}

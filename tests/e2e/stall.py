@@ -15,9 +15,8 @@ import sys
 import time
 
 import conftest
-from conftest import AGENT, DAEMON, MARK, PATIENCE, Control, clean_env, rule, write_rules
+from conftest import AGENT, DAEMON, JOURNALD, MARK, PATIENCE, Control, clean_env, rule, write_rules
 
-JOURNALD = "/lib/systemd/systemd-journald"
 ID = "0123456789abcdef0123456789abcdef"
 RUN = pathlib.Path("/run/pyaudit")
 SMALL = "512m"

@@ -2,16 +2,14 @@
 """Alerts in a real journal: a systemd-journald of the test's own, in a mount name space where /run and
 /var/log belong to it. (tests/container.sh journal does the same in a booted system.)"""
 import json
-import os
 import pathlib
-import shutil
 import subprocess
 
 import pytest
 
-from conftest import (AGENT, CTL, DAEMON, NO_EXEC, PATIENCE, SANITIZED, SYSTEM, clean_env, write_rules)
+from conftest import (AGENT, CTL, DAEMON, JOURNALD, NO_EXEC, PATIENCE, SANITIZED, SYSTEM, clean_env,
+                      mounts_for_journald, write_rules)
 
-JOURNALD = "/lib/systemd/systemd-journald"
 ID = "0123456789abcdef0123456789abcdef"
 
 # Inside: fresh /run and journal, journald, the daemon, the program; then the journal is read.
@@ -55,14 +53,7 @@ until_there found
 
 
 def test_alert_in_the_journal(tmp_path):
-    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-U", "-r", "-m"]
-    for program in ("unshare", "journalctl", "mount"):
-        if not shutil.which(program):
-            pytest.skip("%s is not installed" % program)
-    if not os.path.exists(JOURNALD):
-        pytest.skip("systemd-journald is not installed")
-    if subprocess.run(unshare + ["mount", "-t", "tmpfs", "tmpfs", "/mnt"], stderr=subprocess.DEVNULL).returncode:
-        pytest.skip("mount name spaces may not be made here (not root, and no user name spaces)")
+    unshare = mounts_for_journald()
     # /run disappears below: nothing the test needs may live there.
     rules = tmp_path / "rules.d"
     rules.mkdir()

@@ -93,7 +93,7 @@ def test_pools(daemon, python, tmp_path, method):
 
 # Storms
 
-def test_two_thousand_children(daemon, python_few):
+def test_two_thousand_children(daemon, python):
     """A bounded fork bomb: each child makes two more, until there are two thousand."""
     children = 200 if PATIENCE > 1 else 2000
     code = TELL + ("def bomb(number):\n"
@@ -110,7 +110,7 @@ def test_two_thousand_children(daemon, python_few):
                    "print(bomb(0))\n" % children)
     for _ in range(REPEATS):
         server = daemon(MARKS)
-        done = server.run([python_few, "-I", "-c", code], timeout=120)
+        done = server.run([python, "-I", "-c", code], timeout=120)
         assert (done.returncode, done.stdout) == (0, b"0\n"), done.stderr
         all_told(server, children, processes=children, seconds=60)
         wait_for(lambda: server.status()["agents"] == 0, "the daemon to see them all end", 30)

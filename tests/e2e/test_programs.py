@@ -141,8 +141,8 @@ def pip_is_new(python):
     return b"--root-user-action" in done.stdout
 
 
-def test_pip_install_in_a_venv(alike, python_few):
-    python = python_few
+def test_pip_install_in_a_venv(alike, python):
+    python = python
     need_module(python, "venv", "ensurepip")
 
     def prepare(path):

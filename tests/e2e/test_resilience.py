@@ -61,12 +61,12 @@ def test_daemon_killed(daemon, python):
     assert finish(program) == ""
 
 
-def test_daemon_killed_under_run(tmp_path, python_few):
+def test_daemon_killed_under_run(tmp_path, python):
     """`pyauditctl run` whose daemon dies: the act is refused all the same, the program ends as it would."""
     import subprocess
     rules = write_rules(tmp_path / "rules.json", NO_EXEC)
     program = subprocess.Popen(
-        [str(CTL), "run", "--quiet", "--no-default-rules", "--rules", str(rules), "--", str(python_few), "-I", "-c",
+        [str(CTL), "run", "--quiet", "--no-default-rules", "--rules", str(rules), "--", str(python), "-I", "-c",
          PUPPET], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_env())
     try:
         hear(program, "ready")
@@ -95,10 +95,10 @@ def test_daemon_killed_under_run(tmp_path, python_few):
         program.wait()
 
 
-def test_daemon_stopped(daemon, python_few):
+def test_daemon_stopped(daemon, python):
     """A daemon that does not run (SIGSTOP) costs the program no time."""
     server = daemon(NO_EXEC, MARKS)
-    program = puppet(server, python_few)
+    program = puppet(server, python)
     say(program, "audit(200000, 0)")
     begun = time.monotonic()
     hear(program, "None")
@@ -119,10 +119,10 @@ def test_daemon_stopped(daemon, python_few):
     finish(program)
 
 
-def test_program_starts_while_the_daemon_is_stopped(daemon, python_few):
+def test_program_starts_while_the_daemon_is_stopped(daemon, python):
     server = daemon(NO_EXEC, MARKS)
     server.signal(signal.SIGSTOP)
-    done = server.run([python_few, "-I", "-c", "import os, sys\n"
+    done = server.run([python, "-I", "-c", "import os, sys\n"
                        "for i in range(100): sys.audit('%s', 'mark:%%d' %% i)\n"
                        "os.system('id')" % MARK], timeout=30)
     server.signal(signal.SIGCONT)
@@ -136,27 +136,27 @@ def test_program_starts_while_the_daemon_is_stopped(daemon, python_few):
     wait_for(arrived, "the events of a program that came and went")
 
 
-def test_no_daemon_but_its_policy(daemon, python_few):
+def test_no_daemon_but_its_policy(daemon, python):
     """Socket and daemon are gone, the policy file stands: a new program is judged by it."""
     server = daemon(NO_EXEC)
     assert (server.dir / "policy").exists()
     server.signal(signal.SIGKILL)
     (server.dir / "agent.sock").unlink()
-    done = server.run([python_few, "-I", "-c", "import os; os.system('id')"])
+    done = server.run([python, "-I", "-c", "import os; os.system('id')"])
     assert done.returncode == 1
     assert DENIED in done.stderr.decode()
 
 
-def test_no_daemon_no_policy(tmp_path, daemon, python_few):
+def test_no_daemon_no_policy(tmp_path, daemon, python):
     server = daemon()
     env = server.env(PYAUDIT_DIR=tmp_path / "nowhere")
-    done = server.run([python_few, "-I", "-c", "import os; os.system('echo ran')"], env=env)
+    done = server.run([python, "-I", "-c", "import os; os.system('echo ran')"], env=env)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"ran\n", b"")
 
 
-def test_socket_deleted(daemon, python_few):
+def test_socket_deleted(daemon, python):
     server = daemon(NO_EXEC, MARKS)
-    program = puppet(server, python_few)
+    program = puppet(server, python)
     (server.dir / "agent.sock").unlink()
     say(program, "audit(1000, 0)")
     hear(program, "None")
@@ -168,9 +168,9 @@ def test_socket_deleted(daemon, python_few):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
-def test_daemon_restarted_and_nothing_lost(daemon, python_few, how):
+def test_daemon_restarted_and_nothing_lost(daemon, python, how):
     server = daemon(NO_EXEC, MARKS)
-    program = puppet(server, python_few)
+    program = puppet(server, python)
     say(program, "audit(500, 0)")
     hear(program, "None")
     assert sorted(marks(server.events())) == list(range(500))
@@ -267,9 +267,9 @@ def test_fork_of_a_threaded_program(daemon, python):
 
 
 @pytest.mark.parametrize("daemon_runs", [True, False], ids=["daemon runs", "daemon stopped"])
-def test_program_killed_with_data_in_the_ring(daemon, python_few, daemon_runs):
+def test_program_killed_with_data_in_the_ring(daemon, python, daemon_runs):
     server = daemon(NO_EXEC, MARKS)
-    program = puppet(server, python_few)
+    program = puppet(server, python)
     if not daemon_runs:
         server.signal(signal.SIGSTOP)
     say(program, "(audit(2000, 0), deny(), os.kill(os.getpid(), 9))")
@@ -301,10 +301,10 @@ def test_killed_at_any_moment(daemon, python):
     wait_for(lambda: 77777777 in marks(server.events()), "an event after the killed ones")
 
 
-def test_event_file_on_a_full_disk(daemon, python_few):
+def test_event_file_on_a_full_disk(daemon, python):
     """A sink that fails stops neither the daemon nor the program."""
     server = daemon(NO_EXEC, MARKS, config="")
-    program = puppet(server, python_few)
+    program = puppet(server, python)
     os.unlink(str(server.events_path)) if server.events_path.exists() else None
     say(program, "audit(100, 0)")
     hear(program, "None")

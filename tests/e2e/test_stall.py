@@ -6,27 +6,18 @@ PYAUDIT_STALL=SECONDS lets each stand still for so long, five times in turn with
 that the workload's throughput is the same within 2 %: on a quiet machine."""
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 import pytest
 
-from conftest import PATIENCE, clean_env
+from conftest import PATIENCE, clean_env, mounts_for_journald
 
 SECONDS = float(os.environ.get("PYAUDIT_STALL") or 0)
-JOURNALD = "/lib/systemd/systemd-journald"
 
 
 def stall(tmp_path, case):
-    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-U", "-r", "-m"]
-    for program in ("unshare", "journalctl", "mount"):
-        if not shutil.which(program):
-            pytest.skip("%s is not installed" % program)
-    if not os.path.exists(JOURNALD):
-        pytest.skip("systemd-journald is not installed")
-    if subprocess.run(unshare + ["mount", "-t", "tmpfs", "tmpfs", "/mnt"], stderr=subprocess.DEVNULL).returncode:
-        pytest.skip("mount name spaces may not be made here (not root, and no user name spaces)")
+    unshare = mounts_for_journald()
     seconds, pairs = (SECONDS, 5) if SECONDS else (1.0, 1)
     more = {name: os.environ[name] for name in ("PYAUDIT_BUILD", "PYAUDIT_SANITIZE", "PYAUDIT_INTERPRETERS")
             if name in os.environ}
