@@ -3,6 +3,7 @@
 workload with and without something standing still, in turns, and what became of its alerts.
 
 stall.py WORK CASE SECONDS PAIRS       CASE: frozen, journald, full, socket"""
+import atexit
 import json
 import os
 import pathlib
@@ -95,6 +96,12 @@ class Host:
 
     def settle(self):
         wait_for(lambda: self.ask("drain").get("ok"), "everything to be written", 60)
+
+    def kill(self):
+        """What a test that failed has left."""
+        for process in (self.daemon, self.journald):
+            if process.poll() is None:
+                process.kill()
 
     def end(self):
         for process in (self.daemon, self.journald):
@@ -190,6 +197,7 @@ def main():
     work, case, seconds, pairs = pathlib.Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     host = Host(work)
+    atexit.register(host.kill)
     stall, workload = Stall(host, case), Workload()
     workload.run(seconds / 10)
     wall, cpu, peak = [], [], 0

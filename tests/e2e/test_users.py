@@ -62,6 +62,11 @@ def answer(s):
         return ''
     return data[12:].decode() if data[4] == 17 else 'policy'
 
+# Until the test is over: a child never comes back to the loop that made it.
+def rest():
+    sys.stdin.read()
+    os._exit(0)
+
 def tell(what):
     print(json.dumps(what), flush=True)
 """ % {"uid": OTHER}
@@ -106,7 +111,7 @@ for i in range(35):
         send(s, hello(), ring())
         os.write(w, answer(s).encode() or b'closed')
         os.close(w)
-        time.sleep(600)
+        rest()
     os.close(w)
     said.append(os.read(r, 4096).decode())
 tell(said)
@@ -147,7 +152,7 @@ for i in range(48):
         held = [connect() for k in range(7)]
         held[-1].setblocking(True)
         os.write(w, (answer(held[-1]) or 'closed').encode() + b'\\n')
-        time.sleep(600)
+        rest()
 text = ''
 while text.count('\\n') < 48:
     text += os.read(r, 65536).decode()
