@@ -29,6 +29,12 @@ have_it(struct sink *ndjson, struct sink *journal, const struct held_marks *unti
 	       (journal == NULL || until->journal == 0 || sink_is_safe(journal, until->journal));
 }
 
+static bool
+stands(struct sink *sink, uint64_t until, uint64_t now_ns)
+{
+	return sink != NULL && until > 0 && !sink_is_safe(sink, until) && sink_stands(sink, now_ns);
+}
+
 bool
 held_take(struct held *held, struct sink *ndjson, struct sink *journal, uint64_t now_ns,
 	  struct drain_mark *ret, bool *ret_written)
@@ -38,14 +44,16 @@ held_take(struct held *held, struct sink *ndjson, struct sink *journal, uint64_t
 	if (held->n == 0)
 		return false;
 	*ret_written = have_it(ndjson, journal, &first->until);
-	if (!*ret_written && (int64_t)(now_ns - first->since_ns) < HELD_MS * INT64_C(1000000))
+	if (!*ret_written && !stands(ndjson, first->until.ndjson, now_ns) &&
+	    !stands(journal, first->until.journal, now_ns))
 		return false;
 	*ret = first->mark;
-	if (held->late.since_ns != 0) {
+	if (held->is_late) {
 		join(&held->late, first);
 		*ret_written = false;
 	} else if (!*ret_written) {
 		held->late = *first;
+		held->is_late = true;
 	}
 	held->n--;
 	memmove(held->entries, held->entries + 1, held->n * sizeof(held->entries[0]));
@@ -55,9 +63,9 @@ held_take(struct held *held, struct sink *ndjson, struct sink *journal, uint64_t
 bool
 held_take_late(struct held *held, struct sink *ndjson, struct sink *journal, struct drain_mark *ret)
 {
-	if (held->late.since_ns == 0 || !have_it(ndjson, journal, &held->late.until))
+	if (!held->is_late || !have_it(ndjson, journal, &held->late.until))
 		return false;
 	*ret = held->late.mark;
-	held->late.since_ns = 0;
+	held->is_late = false;
 	return true;
 }

@@ -253,7 +253,7 @@ tell_losses(struct session *session, uint64_t now_ns)
 {
 	static const char *const names[PYAUDIT_N_LANES] = {"ordinary", "urgent"};
 	struct held_marks before = session->server->n_given;
-	struct held_entry told = {.since_ns = now_ns};
+	struct held_entry told = {0};
 	uint64_t n_full[PYAUDIT_N_LANES], n_new = 0;
 
 	session->told_ns = now_ns;
@@ -549,7 +549,7 @@ read_lane(struct session *session, enum pyaudit_lane lane, unsigned n_records, u
 	struct drain_calls calls = calls_of(session);
 	struct drain *drain = &session->drain;
 	struct held_marks before = session->server->n_given;
-	struct held_entry entry = {.since_ns = now_ns};
+	struct held_entry entry = {0};
 	uint64_t place = drain->lane[lane].read, n_torn = drain->lane[lane].n_torn;
 	unsigned n_fit = lane == PYAUDIT_LANE_ORDINARY ? n_that_fit(session, n_records) : n_records;
 	unsigned n = account_allows(session, lane, n_fit, now_ns);
@@ -1028,12 +1028,26 @@ session_listen(struct session *session)
 	return session->socket_event != NULL && event_add(session->socket_event, NULL) == 0;
 }
 
-/* The process has ended: what it left is read, then it is forgotten. False: a sink has no room for it yet;
- * the session goes on until it has. */
+/* Something of it was read that the sinks have not written, and the next daemon would find it where the
+ * service manager holds the ring. */
+static bool
+waits_for_sinks(struct session *session)
+{
+	if (session->stored == 0 || session->server->is_ending)
+		return false;
+	release_written(session, clock_ns(CLOCK_MONOTONIC));
+	return !held_is_empty(&session->held[PYAUDIT_LANE_ORDINARY]) ||
+	       !held_is_empty(&session->held[PYAUDIT_LANE_URGENT]) ||
+	       !held_is_empty(&session->held_losses);
+}
+
+/* The process has ended: what it left is read and written, then it is forgotten. False: a sink is not so far
+ * yet; the session goes on until it is. */
 static bool
 session_finish(struct session *session)
 {
 	struct server *server = session->server;
+	bool all;
 
 	/* Without a pidfd the end of its connection is what we go by; it may live on. */
 	session->is_dead = session->pidfd >= 0 || (kill(session->pid, 0) < 0 && errno == ESRCH);
@@ -1045,7 +1059,8 @@ session_finish(struct session *session)
 		if (outcome != PACKET_TAKEN)
 			break;
 	}
-	if (!drain_ring(session) && session->is_dead) {
+	all = drain_ring(session);
+	if (session->is_dead && (!all || waits_for_sinks(session))) {
 		close_socket(session);
 		set_active(session, true);
 		return false;

@@ -43,6 +43,7 @@ struct sink {
 	uint64_t n_spooled;        /* in the spool, of those */
 	uint64_t n_in_spool, spool_bytes; /* those of earlier daemons included */
 	uint64_t lost, n_lost;     /* by weight: not taken yet, since the start */
+	uint64_t moved_ns;         /* when n_kept last grew, or n_pushed beyond it */
 
 	/* The thread's own. */
 	struct half back;
@@ -51,6 +52,15 @@ struct sink {
 	struct timespec retry_at; /* while failing */
 	bool spool_fails, said_half, said_urgent; /* in the log */
 };
+
+static uint64_t
+monotonic_ns(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
 static size_t
 item_room(size_t size)
@@ -98,6 +108,8 @@ count_kept(struct sink *sink, uint64_t n_items, uint64_t lost)
 		lost += spool_take_lost(sink->spool);
 	(void)pthread_mutex_lock(&sink->lock);
 	sink->n_kept += n_items;
+	if (n_items > 0)
+		sink->moved_ns = monotonic_ns();
 	sink->lost += lost;
 	sink->n_lost += lost;
 	sink->n_in_spool = sink->spool != NULL ? spool_n_items(sink->spool) : 0;
@@ -509,7 +521,8 @@ sink_push(struct sink *sink, const void *item, size_t size, uint64_t weight, boo
 		memcpy(sink->front.bytes + sink->front.len, &head, sizeof(head));
 		memcpy(sink->front.bytes + sink->front.len + sizeof(head), item, size);
 		sink->front.len += room;
-		sink->n_pushed++;
+		if (sink->n_pushed++ == sink->n_kept)
+			sink->moved_ns = monotonic_ns();
 	} else {
 		sink->lost += weight;
 		sink->n_lost += weight;
@@ -584,6 +597,18 @@ sink_is_safe(struct sink *sink, uint64_t mark)
 	safe = sink->n_kept >= mark;
 	(void)pthread_mutex_unlock(&sink->lock);
 	return safe;
+}
+
+bool
+sink_stands(struct sink *sink, uint64_t now_ns)
+{
+	bool stands;
+
+	(void)pthread_mutex_lock(&sink->lock);
+	stands = sink->n_kept < sink->n_pushed &&
+		 (int64_t)(now_ns - sink->moved_ns) >= SINK_STANDS_MS * INT64_C(1000000);
+	(void)pthread_mutex_unlock(&sink->lock);
+	return stands;
 }
 
 uint64_t

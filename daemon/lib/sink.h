@@ -26,6 +26,7 @@
 #define SINK_QUEUE_MIN 65536
 #define SINK_BATCH 256 /* items in one call of write */
 #define SINK_RETRY_MS 500
+#define SINK_STANDS_MS 2000 /* without an item written or spooled, of those queued */
 #define SINK_SPOOL_DIR "spool" /* in the directory for what outlives the daemon */
 
 struct sink_ops {
@@ -76,6 +77,9 @@ uint64_t sink_mark(struct sink *sink);
 bool sink_reached(struct sink *sink, uint64_t mark);
 /* The same, or it stands in the spool: a daemon that is killed now has not lost it. */
 bool sink_is_safe(struct sink *sink, uint64_t mark);
+/* Something is queued, and for SINK_STANDS_MS neither written nor spooled: not slow, but at a stand.
+ * @now_ns: CLOCK_MONOTONIC. */
+bool sink_stands(struct sink *sink, uint64_t now_ns);
 
 /* Whether the queue has room again to tell of losses; then takes their number. */
 uint64_t sink_take_lost(struct sink *sink);

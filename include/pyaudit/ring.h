@@ -102,7 +102,7 @@
 #define PYAUDIT_LANE_SIZE_MIN 4096u
 #define PYAUDIT_LANE_SIZE_MAX (16u << 20)
 #define PYAUDIT_LANE_ORDINARY_DEFAULT (512u << 10)
-#define PYAUDIT_LANE_URGENT_DEFAULT (64u << 10)
+#define PYAUDIT_LANE_URGENT_DEFAULT (256u << 10)
 
 /* A lane has one claim for so many of its bytes; short records find it full a little earlier. */
 #define PYAUDIT_LANE_PER_CLAIM 64u

@@ -116,16 +116,17 @@ what_is_pushed_comes_out_whole_and_in_order(void **state)
 static void
 a_full_lane_counts_each_loss_and_recovers(void **state)
 {
+	enum { N_PUSHED = 2 * PYAUDIT_LANE_URGENT_DEFAULT / 112 };
 	struct pyaudit_ring *ring = ring_new();
 	uint8_t record[100] = {1}, out[1 << 16];
 	unsigned n_in = 0, n_out = 0;
 	size_t size;
 
 	(void)state;
-	for (unsigned i = 0; i < 2000; i++)
+	for (unsigned i = 0; i < N_PUSHED; i++)
 		n_in += push(ring, PYAUDIT_LANE_URGENT, record, sizeof(record));
 	assert_int_equal(n_in, PYAUDIT_LANE_URGENT_DEFAULT / 112);
-	assert_int_equal(atomic_load(&ring->n_lost[PYAUDIT_LANE_URGENT]), 2000 - n_in);
+	assert_int_equal(atomic_load(&ring->n_lost[PYAUDIT_LANE_URGENT]), N_PUSHED - n_in);
 	/* The other lane has room of its own. */
 	assert_true(push(ring, PYAUDIT_LANE_ORDINARY, record, sizeof(record)));
 	while (take(ring, PYAUDIT_LANE_URGENT, 0, out, &size) == TAKEN_RECORD)
