@@ -389,11 +389,18 @@ raise_finding(struct session *session, enum pyaudit_event_id id)
 	take_record(session, PYAUDIT_N_LANES, 0, record, size);
 }
 
+enum mapping {
+	MAPPING_UNKNOWN, /* it may not be looked at, or has no memory: it ends, or becomes another program */
+	MAPPING_THERE,
+	MAPPING_GONE,
+};
+
 /* Does the process still have its ring mapped? After an exec it has not. */
-static bool
-maps_its_ring(const struct session *session)
+static enum mapping
+look_for_ring(const struct session *session)
 {
 	CLEANUP(fclosep) FILE *file = NULL;
+	enum mapping mapping = MAPPING_UNKNOWN;
 	char path[64], line[512];
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)session->pid);
@@ -403,9 +410,10 @@ maps_its_ring(const struct session *session)
 
 		if (sscanf(line, "%*s %*s %*s %*s %llu", &inode) == 1 &&
 		    inode == (unsigned long long)session->ring_ino)
-			return true;
+			return MAPPING_THERE;
+		mapping = MAPPING_GONE;
 	}
-	return false;
+	return mapping;
 }
 
 /*
@@ -443,7 +451,8 @@ look_at_hook(const struct session *session)
 		return SESSION_HOOK_LISTED;
 	/* It may have ended its interpreter, or become another program, between the looks. */
 	if (atomic_load(&ring->hook_state) != PYAUDIT_HOOK_LISTED ||
-	    atomic_load(&ring->hook_entry) != wanted[0] || !maps_its_ring(session))
+	    atomic_load(&ring->hook_entry) != wanted[0] ||
+	    look_for_ring(session) != MAPPING_THERE)
 		return SESSION_HOOK_UNKNOWN;
 	return SESSION_HOOK_REMOVED;
 }
@@ -664,6 +673,32 @@ drain_ring(struct session *session)
 	session->is_read = all;
 	tell_losses(session, now_ns);
 	return all;
+}
+
+bool
+session_has_left(struct session *session, bool closely)
+{
+	const struct pyaudit_ring *ring = session->drain.ring;
+
+	/* Its end of the connection is close-on-exec; but a child may hold it, or the program may have seen to
+	 * it that it stays. */
+	if (session->fd >= 0 && (ring == NULL || !closely))
+		return false;
+	if (session->fd >= 0) {
+		enum session_hook hook = look_at_hook(session);
+
+		if (hook == SESSION_HOOK_LISTED || hook == SESSION_HOOK_HIDDEN)
+			return false;
+	}
+	if (ring != NULL && look_for_ring(session) != MAPPING_GONE)
+		return false;
+	/* A sink has no room for what it left: it is shown until it has. */
+	if (!drain_ring(session))
+		return true;
+	report_state(session, "process.exit");
+	session->state = SESSION_OLD;
+	session->server->n_attached--;
+	return true;
 }
 
 /* The ring of the same process that came on an earlier connection, or NULL. */

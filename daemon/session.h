@@ -6,8 +6,8 @@
  *
  *   NEW       connected, HELLO not read yet
  *   READY     attached: the ring is read, the policy is offered
- *   OLD       its process has attached another ring (exec): read until the process ends, but
- *             not shown any more
+ *   OLD       its process has attached another ring, or has become a program without an agent (exec): read
+ *             until the process ends, but not shown any more
  */
 #ifndef DAEMON_SESSION_H
 #define DAEMON_SESSION_H
@@ -105,6 +105,9 @@ unsigned session_turn(struct session *session, uint64_t now_ns);
 void session_look(struct session *session);
 /* Once a second: losses, offers, rings that woke nobody. */
 void session_sweep(struct session *session, uint64_t now_ns);
+/* Has the process of a READY session become another program, which did not attach? Then it is OLD from now on.
+ * Of one that is still connected this is known only by looking into it, @closely. */
+bool session_has_left(struct session *session, bool closely);
 /* Reads all that is there now. False: but for what a sink has no room for yet. */
 bool session_drain(struct session *session);
 /* The daemon goes: the agent's next record shall try to wake it, and find out. */

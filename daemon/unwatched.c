@@ -86,13 +86,16 @@ by_pid(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* With many sessions each is looked into in some turns only. */
 static bool
 is_attached(const struct unwatched *watch, pid_t pid)
 {
-	const struct session *session;
+	unsigned every = watch->server->n_attached / UNWATCHED_INSIDE_MAX + 1;
+	bool closely = (unsigned)pid % every == watch->turn % every;
+	struct session *session;
 
 	PEERS_FOREACH(session, &watch->server->peers, pid)
-	if (session->state == SESSION_READY)
+	if (session->state == SESSION_READY && !session_has_left(session, closely))
 		return true;
 	return false;
 }

@@ -152,6 +152,44 @@ def test_a_program_that_becomes_python_later(daemon, system_python, groups):
     wait_for(lambda: set(unwatched(server)) == {program.pid}, "the alert", 5)
 
 
+# Past libc, where nothing follows it. With "hold" the agent's descriptors stay open in it.
+BECOMES = """
+import ctypes, os, sys
+def inherit():
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            os.set_inheritable(fd, True)
+        except OSError:
+            pass
+words = [os.fsencode(sys.executable), b"-I", b"-S", b"-c", WAIT.encode()]
+argv = (ctypes.c_char_p * 6)(*words, None)
+if sys.argv[1:] == ["fork"] and os.fork() != 0:
+    os.wait()
+libc = ctypes.CDLL(None)
+if sys.argv[1:] == ["hold"]:
+    inherit()
+libc.syscall({"x86_64": 59, "aarch64": 221}[os.uname().machine], argv[0], argv, (ctypes.c_char_p * 1)(None))
+"""
+
+
+@pytest.mark.parametrize("way", ["same", "fork", "hold"])
+def test_a_watched_program_that_becomes_another_one(daemon, system_python, groups, way):
+    groups.enable("app.service")
+    server = daemon(MARKS, config=groups.config)
+    code = "WAIT = %r\n%s" % (WAIT, BECOMES)
+    program = waiting(server, [system_python, "-c", code, way], server.env())
+    begun = time.monotonic()
+    pid = program.pid
+    if way == "fork":
+        pid = int(open("/proc/%d/task/%d/children" % (pid, pid)).read().split()[0])
+    groups.put("system.slice/app.service", program.pid, pid)
+    wait_for(lambda: set(unwatched(server)) == {pid}, "the alert", 5)
+    assert time.monotonic() - begun < 2 * PATIENCE
+    found = rows(server)
+    assert found[pid]["watched"] is False and (way != "fork" or found[program.pid]["watched"])
+    assert len(of_kind(server.events(), "process", event="process.exit", pid=pid)) == 1
+
+
 def test_what_ran_before_it_was_enabled_is_no_finding(daemon, system_python, groups):
     server = daemon(MARKS, config=groups.config)
     program = waiting(server, [system_python, "-I", "-S", "-c", WAIT], EMPTY)
