@@ -369,6 +369,22 @@ control_publish(struct server *server, const struct report *report, uint64_t wei
 	}
 }
 
+void
+control_tell_clock(struct server *server, uint64_t now_ns, bool waiting)
+{
+	struct client *client;
+
+	LIST_FOREACH(client, &server->clients, link)
+	{
+		if (!client->is_tail || client->feed == NULL || client->is_replaying)
+			continue;
+		feed_clock(client->feed, now_ns, waiting);
+		if (evbuffer_get_length(output_of(client)) + client->feed->blocks.len <=
+		    server->conf->client_buffer)
+			send_buf(client, &client->feed->blocks);
+	}
+}
+
 /* An entry of the memory as a line, if the client wants it. */
 static void
 replay_entry(struct client *client, const struct recent_entry *entry, const uint8_t *bytes)
@@ -461,7 +477,7 @@ start_tail(struct client *client, struct request *request)
 	}
 	diag_fini(&diag);
 	if (request->kind == REQUEST_CAPTURE) {
-		client->feed = feed_new();
+		client->feed = feed_new(client->filter == NULL);
 		if (client->feed == NULL) {
 			answer_error(client, "out of memory", NULL);
 			return;
@@ -473,7 +489,7 @@ start_tail(struct client *client, struct request *request)
 	answer(client, &line, false);
 	buf_reset(&line);
 	if (client->feed != NULL) {
-		capture_add_head(&line, clock_ns(CLOCK_REALTIME));
+		capture_add_head(&line, clock_ns(CLOCK_REALTIME), client->feed->is_whole);
 		send_buf(client, &line);
 	}
 	buf_fini(&line);

@@ -15,6 +15,8 @@
 void control_accept(struct server *server, int fd);
 /* Passes a report on to the live clients that ask for it. */
 void control_publish(struct server *server, const struct report *report, uint64_t weight);
+/* Tells captures what the daemon's clock says; @waiting: an absence may become due. */
+void control_tell_clock(struct server *server, uint64_t now_ns, bool waiting);
 /* Some sink's queue ran empty: answers those who wait for it. */
 void control_sinks_moved(struct server *server);
 /* Writes out what clients have not read, for a short time, and closes them all. */

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "cleanup.h"
+#include "control.h"
 
 const char *
 deliver_state_dir(const struct server *server)
@@ -69,6 +70,7 @@ deliver_fini(struct server *server)
 static void
 fire(void *data, struct report *report)
 {
+	report->is_held = false; /* a limit may hold what it came from */
 	server_report(data, report, NULL, 0);
 }
 
@@ -81,6 +83,21 @@ deliver_asked(const struct server *server, const struct pyaudit_decoded *decoded
 	return compile_records(&settings, decoded->event.id);
 }
 
+/* What only memories and exceptions asked for is told to nobody, but stands in captures: from there it
+ * is judged again. */
+static void
+capture_record(struct server *server, struct report *report, const uint8_t *record, size_t size)
+{
+	if (server->n_tails == 0)
+		return;
+	report->is_held = true;
+	server->record = record;
+	server->record_size = size;
+	server->line_made = false;
+	control_publish(server, report, 1);
+	report->is_held = false;
+}
+
 void
 deliver_record(struct server *server, struct report *report, const struct memory_subject *subject,
 	       const uint8_t *record, size_t size)
@@ -90,6 +107,8 @@ deliver_record(struct server *server, struct report *report, const struct memory
 	if (memory_sort(report->decoded, report->rules, &hits) ||
 	    deliver_asked(server, report->decoded))
 		server_report(server, report, record, size);
+	else
+		capture_record(server, report, record, size);
 	if (hits.n > 0)
 		memory_judge(server->memory, report, &hits, subject, record, size,
 			     clock_ns(CLOCK_REALTIME), fire, server);
@@ -98,7 +117,11 @@ deliver_record(struct server *server, struct report *report, const struct memory
 void
 deliver_sweep(struct server *server, uint64_t now_ns)
 {
-	memory_sweep(server->memory, clock_ns(CLOCK_REALTIME), fire, server);
+	uint64_t time_ns = clock_ns(CLOCK_REALTIME);
+
+	if (server->n_tails > 0)
+		control_tell_clock(server, time_ns, memory_stats(server->memory).n_waiting > 0);
+	memory_sweep(server->memory, time_ns, fire, server);
 	if (now_ns - server->saved_ns > (uint64_t)DELIVER_SAVE_MS * 1000000u)
 		save(server);
 }

@@ -3,16 +3,20 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "capture.h"
+#include "server.h"
 
 struct feed *
-feed_new(void)
+feed_new(bool whole)
 {
 	struct feed *feed = calloc(1, sizeof(*feed));
 
-	if (feed != NULL)
-		buf_init(&feed->blocks);
+	if (feed == NULL)
+		return NULL;
+	feed->is_whole = whole;
+	buf_init(&feed->blocks);
 	return feed;
 }
 
@@ -60,6 +64,19 @@ name_policy(struct feed *feed, const struct policy *policy, const struct report 
 	feed->new_generation = generation;
 }
 
+/* A time that is not come yet counts as now in memories, there and here. */
+static void
+add_event(struct feed *feed, uint32_t key, const struct report *report, const uint8_t *record,
+	  size_t record_size)
+{
+	uint64_t now_ns = clock_ns(CLOCK_REALTIME);
+	bool ahead = report->time_ns > now_ns;
+
+	if (ahead)
+		capture_add_clock(&feed->blocks, now_ns);
+	capture_add_event(&feed->blocks, key, ahead, record, record_size);
+}
+
 void
 feed_report(struct feed *feed, const struct policy *policy, const struct report *report,
 	    const uint8_t *record, size_t record_size)
@@ -72,11 +89,16 @@ feed_report(struct feed *feed, const struct policy *policy, const struct report 
 	switch (report->kind) {
 	case REPORT_EVENT:
 	case REPORT_ALERT:
-		if (record == NULL)
-			return; /* of the daemon's own making: replaying makes it anew */
+		if (record == NULL) { /* of the daemon's own making: replaying makes it anew */
+			if (report->memory != NULL && feed->is_whole)
+				capture_add_fired(&feed->blocks, report->time_ns,
+						  report_rule(report)->id);
+			return;
+		}
 		name_policy(feed, policy, report);
 		key = name_process(feed, report->process);
-		capture_add_event(&feed->blocks, key, record, record_size);
+		add_event(feed, key, report, record, record_size);
+		feed->is_stale = true;
 		break;
 	case REPORT_LOSS:
 		key = report->process != NULL && knows_process(feed, report->process->key)
@@ -94,6 +116,20 @@ feed_report(struct feed *feed, const struct policy *policy, const struct report 
 	default:
 		break;
 	}
+}
+
+void
+feed_clock(struct feed *feed, uint64_t now_ns, bool waiting)
+{
+	buf_reset(&feed->blocks);
+	feed->new_key = 0;
+	feed->new_generation = 0;
+	if (!feed->is_stale && !waiting && now_ns >= feed->clock_ns &&
+	    now_ns - feed->clock_ns < FEED_QUIET_MS * UINT64_C(1000000))
+		return;
+	capture_add_clock(&feed->blocks, now_ns);
+	feed->clock_ns = now_ns;
+	feed->is_stale = false;
 }
 
 static void

@@ -354,7 +354,7 @@ take_record(void *data, enum pyaudit_lane lane, uint64_t number, const uint8_t *
 	deliver_record(server, &report,
 		       &(struct memory_subject){.process = session->process->start_ns ^
 							   (uint64_t)session->pid << 32,
-						.tree = session->tree},
+						.tree = session->process->tree},
 		       record, size);
 }
 
@@ -796,7 +796,7 @@ find_tree(const struct session *session)
 	for (unsigned n = 0; (n == 0 || pid > 1) && n < SESSION_ANCESTORS_MAX; n++) {
 		PEERS_FOREACH(other, &session->server->peers, pid)
 		if (other != session && other->state != SESSION_NEW)
-			return other->tree;
+			return other->process->tree;
 		pid = n == 0 ? session->process->ppid : process_parent("/proc", pid);
 	}
 	return session->process->start_ns ^ (uint64_t)session->pid << 32;
@@ -875,7 +875,7 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 	}
 	process_keep_hello(session->process, ++server->n_processes, frame->payload, frame->length);
 	session->was_unread = hello.reason == PYAUDIT_REASON_AGAIN;
-	session->tree = find_tree(session);
+	session->process->tree = find_tree(session);
 	why = greet(session);
 	if (why != NULL) {
 		refuse(session, why);
@@ -1242,7 +1242,7 @@ session_restore(struct server *server, uint64_t serial, struct session_kept *kep
 	}
 	peers_add(&server->peers, session);
 	restore_order(session);
-	session->tree = find_tree(session);
+	session->process->tree = find_tree(session);
 	session->was_unread = true;
 	pause_apply(server, session);
 	offer_policy(session);

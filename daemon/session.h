@@ -67,7 +67,6 @@ struct session {
 	uint64_t accepted_ns; /* CLOCK_MONOTONIC */
 
 	struct process *process;
-	uint64_t tree; /* the same for all that come from one watched process */
 	struct drain drain; /* ring is NULL where the agent has none */
 	struct held held[PYAUDIT_N_LANES]; /* read, and not written by the sinks yet */
 	struct held held_losses; /* told, likewise: n_full of one lane as place, of the other as n_torn */

@@ -201,7 +201,7 @@ read_one(FILE *in, const char *path, capture_fn *fn, struct session *s)
 		ctl_error("cannot read '%s': %s", path, strerror(errno));
 		return CTL_FAILED;
 	}
-	r = capture_read(in, fn, s, &summary, why);
+	r = capture_read(in, &(struct capture_reader){.event = fn}, s, &summary, why);
 	if (r == CAPTURE_E_INVALID)
 		ctl_error("%s: %s", path, why);
 	else if (r < 0)

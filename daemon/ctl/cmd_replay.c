@@ -9,7 +9,9 @@
 
 #include "cleanup.h"
 #include "ctl.h"
+#include "json.h"
 #include "replay.h"
+#include "replay_fired.h"
 #include "report.h"
 #include "writer.h"
 
@@ -17,7 +19,8 @@ static const char help[] =
 	"Usage: pyauditctl replay [OPTION...] FILE\n"
 	"\n"
 	"Judges the events of a capture (`run --capture`, `capture`) by the rules of today: alerts\n"
-	"that they would have raised, and every verdict that differs from the one recorded.\n"
+	"that they would have raised, and every verdict that differs from the one recorded. Rules\n"
+	"with memory go by the capture's clock, and remember nothing from before it.\n"
 	"\n"
 	"  --rules PATH        rules beside the shipped ones and the host's, a file or directory;\n"
 	"                      may be repeated\n"
@@ -47,8 +50,11 @@ struct request {
 struct session {
 	const struct request *request;
 	struct replay replay;
+	struct replay_fired fired; /* alerts of memories, then and now */
+	bool tells_fired;	   /* the capture has those of then */
 	struct writer writer;
 	struct buf line;
+	int error; /* of writing, in the middle of a memory's alerts */
 	uint64_t n_alerts, n_denials, n_changed, n_cut;
 };
 
@@ -156,23 +162,14 @@ print_new(const struct session *s, const struct pyaudit_verdict *verdict)
 }
 
 static int
-show(struct session *s, const struct capture_event *event)
+show(struct session *s, const struct report *report)
 {
-	struct report report = {
-		.kind = report_kind_of(event->decoded),
-		.seq = event->number,
-		.time_ns = event->decoded->time_ns,
-		.process = event->process,
-		.decoded = event->decoded,
-		.rules = s->replay.rules,
-	};
 	int r;
 
-	if (event->decoded->action == PYAUDIT_ACTION_NONE ||
-	    (!s->request->json && !s->request->all && report.kind != REPORT_ALERT))
+	if (!s->request->json && !s->request->all && report->kind != REPORT_ALERT)
 		return 0;
 	buf_reset(&s->line);
-	report_json(&report, &s->line);
+	report_json(report, &s->line);
 	if (s->line.failed)
 		return -ENOMEM;
 	s->line.data[s->line.len - 1] = '\0'; /* in the place of the line's end */
@@ -180,15 +177,37 @@ show(struct session *s, const struct capture_event *event)
 	return r == 0 && !s->request->json ? writer_flush(&s->writer) : r;
 }
 
+/* A rule with memory alerts. */
+static void
+take_alert(void *data, struct report *report)
+{
+	struct session *s = data;
+
+	s->n_alerts++;
+	if (s->error == 0)
+		s->error = show(s, report);
+	if (s->tells_fired)
+		replay_fired_add(&s->fired, false, report->time_ns, report_rule(report)->id);
+}
+
 static int
 take_event(void *data, const struct capture_event *event)
 {
 	struct session *s = data;
+	struct report report = {
+		.seq = event->number,
+		.time_ns = event->decoded->time_ns,
+		.process = event->process,
+		.decoded = event->decoded,
+		.rules = s->replay.rules,
+	};
 	struct pyaudit_verdict verdict;
+	struct memory_hits hits;
 	int r = replay_judge(&s->replay, event, &verdict);
 
 	if (r != 0)
 		return r;
+	s->tells_fired = event->tells_fired;
 	s->n_cut += (event->decoded->flags & PYAUDIT_REC_CUT) != 0;
 	s->n_alerts += verdict.action >= PYAUDIT_ACTION_ALERT;
 	s->n_denials += verdict.action >= PYAUDIT_ACTION_BLOCK;
@@ -200,7 +219,49 @@ take_event(void *data, const struct capture_event *event)
 		}
 	}
 	replay_apply(event, &verdict);
-	return show(s, event);
+	report.kind = report_kind_of(event->decoded);
+	if (replay_sort(&s->replay, event, &hits))
+		r = show(s, &report);
+	if (r == 0)
+		r = replay_remember(&s->replay, event, &report, &hits, take_alert, s);
+	return r != 0 ? r : s->error;
+}
+
+static int
+take_clock(void *data, uint64_t time_ns)
+{
+	struct session *s = data;
+
+	replay_clock(&s->replay, time_ns, take_alert, s);
+	return s->error;
+}
+
+static int
+take_fired(void *data, uint64_t time_ns, const char *rule)
+{
+	struct session *s = data;
+
+	replay_fired_add(&s->fired, true, time_ns, rule);
+	return 0;
+}
+
+/* An alert of a memory that the capture has and replaying did not raise, or the other way round. */
+static void
+take_difference(void *data, const struct fired *fired)
+{
+	struct session *s = data;
+	struct buf time;
+
+	s->n_changed++;
+	if (s->request->json)
+		return;
+	buf_init(&time);
+	buf_add_time(&time, fired->time_ns);
+	(void)printf("  event of %.*s: rule %s %s\n", (int)time.len, time.data, fired->rule,
+		     fired->was ? "alerted from memory; now it does not"
+				: "did not alert from memory; now it does");
+	(void)fflush(stdout);
+	buf_fini(&time);
 }
 
 static void
@@ -240,6 +301,11 @@ explain(const struct session *s, int r, const char *why)
 static int
 replay_file(const struct request *request, const struct rule_set *rules, struct diag *diag)
 {
+	static const struct capture_reader reader = {
+		.event = take_event,
+		.clock = take_clock,
+		.fired = take_fired,
+	};
 	CLEANUP(fclosep) FILE *in = fopen(request->file, "re");
 	struct session s = {.request = request};
 	struct capture_summary summary = {0};
@@ -250,13 +316,18 @@ replay_file(const struct request *request, const struct rule_set *rules, struct 
 		ctl_error("cannot read '%s': %s", request->file, strerror(errno));
 		return CTL_FAILED;
 	}
+	if (replay_fired_init(&s.fired, take_difference, &s) < 0) {
+		ctl_error("out of memory");
+		return CTL_FAILED;
+	}
 	replay_init(&s.replay, rules, diag);
 	buf_init(&s.line);
 	if (request->json)
 		writer_json_init(&s.writer, stdout);
 	else
 		writer_text_init(&s.writer, stdout);
-	r = capture_read(in, take_event, &s, &summary, why);
+	r = capture_read(in, &reader, &s, &summary, why);
+	replay_fired_end(&s.fired);
 	w = writer_flush(&s.writer);
 	if (r == 0 && w < 0)
 		r = w;
@@ -266,6 +337,7 @@ replay_file(const struct request *request, const struct rule_set *rules, struct 
 	    : request->check && s.n_changed > 0 ? CTL_FAILED
 						: CTL_OK;
 	replay_fini(&s.replay);
+	replay_fired_fini(&s.fired);
 	buf_fini(&s.line);
 	writer_fini(&s.writer);
 	return r;

@@ -575,7 +575,7 @@ explain_captured(const struct request *request, const struct rule_set *set)
 		ctl_error("cannot read '%s': %s", request->capture, strerror(errno));
 		return CTL_FAILED;
 	}
-	r = capture_read(in, take_event, &sought, &summary, why);
+	r = capture_read(in, &(struct capture_reader){.event = take_event}, &sought, &summary, why);
 	if (sought.found)
 		return sought.code;
 	if (r == CAPTURE_E_INVALID)

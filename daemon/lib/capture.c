@@ -17,12 +17,13 @@
 #define TABLE_BITS 8 /* log2 of the table of processes at first; it grows */
 
 void
-capture_add_head(struct buf *out, uint64_t time_ns)
+capture_add_head(struct buf *out, uint64_t time_ns, bool whole)
 {
 	struct pyaudit_capture head = {
 		.magic = PYAUDIT_CAPTURE_MAGIC,
 		.major = pyaudit_le16_of(PYAUDIT_CAPTURE_MAJOR),
 		.minor = pyaudit_le16_of(PYAUDIT_CAPTURE_MINOR),
+		.flags = pyaudit_le32_of(whole ? PYAUDIT_CAPTURE_WHOLE : 0),
 		.time_ns = pyaudit_le64_of(time_ns),
 	};
 
@@ -96,6 +97,7 @@ capture_add_process(struct buf *out, const struct process *p)
 		.loginuid = pyaudit_le64_of((uint64_t)p->loginuid),
 		.n_argv = pyaudit_le16_of((uint16_t)p->n_argv),
 	};
+	pyaudit_le64 tree = pyaudit_le64_of(p->tree);
 
 	buf_add(out, &body, sizeof(body));
 	buf_add(out, p->hello, p->n_hello);
@@ -107,19 +109,44 @@ capture_add_process(struct buf *out, const struct process *p)
 	for (size_t i = 0; i < p->n_argv; i++)
 		add_string(out, p->argv[i]);
 	body.strings = pyaudit_le32_of((uint32_t)(out->len - strings));
+	buf_add(out, &tree, sizeof(tree));
 	if (!out->failed)
 		memcpy(out->data + at + sizeof(struct pyaudit_capture_block), &body, sizeof(body));
 	end(out, at);
 }
 
 void
-capture_add_event(struct buf *out, uint32_t process, const uint8_t *record, size_t size)
+capture_add_event(struct buf *out, uint32_t process, bool ahead, const uint8_t *record, size_t size)
 {
 	size_t at = begin(out, PYAUDIT_CAPTURE_EVENT);
-	struct pyaudit_capture_event body = {.process = pyaudit_le32_of(process)};
+	struct pyaudit_capture_event body = {
+		.process = pyaudit_le32_of(process),
+		.flags = pyaudit_le32_of(ahead ? PYAUDIT_CAPTURE_AHEAD : 0),
+	};
 
 	buf_add(out, &body, sizeof(body));
 	buf_add(out, record, size);
+	end(out, at);
+}
+
+void
+capture_add_clock(struct buf *out, uint64_t time_ns)
+{
+	size_t at = begin(out, PYAUDIT_CAPTURE_CLOCK);
+	pyaudit_le64 time = pyaudit_le64_of(time_ns);
+
+	buf_add(out, &time, sizeof(time));
+	end(out, at);
+}
+
+void
+capture_add_fired(struct buf *out, uint64_t time_ns, const char *id)
+{
+	size_t at = begin(out, PYAUDIT_CAPTURE_FIRED);
+	struct pyaudit_capture_fired body = {.time_ns = pyaudit_le64_of(time_ns)};
+
+	buf_add(out, &body, sizeof(body));
+	buf_add_str(out, id);
 	end(out, at);
 }
 
@@ -178,7 +205,7 @@ capture_block_size(const uint8_t *bytes, size_t size)
 /* One process of the file. */
 struct known {
 	uint32_t key; /* 0: empty; never removed, only replaced */
-	uint64_t number;
+	uint64_t number, tree;
 	struct process *shown, *judged; /* NULL: gone */
 };
 
@@ -197,8 +224,9 @@ struct reader {
 	struct pyaudit_decoded decoded;
 	_Alignas(8) char scratch[PYAUDIT_SCRATCH_SIZE];
 	struct capture_summary summary;
-	capture_fn *fn;
+	const struct capture_reader *to;
 	void *data;
+	bool has_clock, tells_fired;
 };
 
 __attribute__((format(printf, 2, 3))) static int
@@ -405,7 +433,9 @@ take_process(struct reader *r, const uint8_t *body, size_t size)
 	struct hello hello, shown;
 	struct known *known, new;
 	const char *strings, *user;
+	pyaudit_le64 tree;
 	uint32_t n_hello;
+	size_t n;
 
 	if (size < sizeof(head))
 		return damaged(r, "a process is too short");
@@ -421,6 +451,7 @@ take_process(struct reader *r, const uint8_t *body, size_t size)
 	if (!read_shown(&shown, &user, strings, strings + pyaudit_get32(head.strings),
 			pyaudit_get16(head.n_argv)))
 		return damaged(r, "the texts of a process are malformed");
+	n = sizeof(head) + n_hello + pyaudit_get32(head.strings);
 	if (sweep_table(r) < 0)
 		return -ENOMEM;
 	known = find_process(r, pyaudit_get32(head.key));
@@ -439,6 +470,11 @@ take_process(struct reader *r, const uint8_t *body, size_t size)
 		process_unref(new.shown);
 		process_unref(new.judged);
 		return -ENOMEM;
+	}
+	new.tree = new.number;
+	if (size - n >= sizeof(tree)) {
+		memcpy(&tree, body + n, sizeof(tree));
+		new.tree = pyaudit_get64(tree);
 	}
 	r->n_used += known->key == 0;
 	r->n_processes++;
@@ -469,6 +505,7 @@ take_event(struct reader *r, const uint8_t *body, size_t size)
 	if (known != NULL && known->shown != NULL) {
 		event.process = known->shown;
 		event.process_number = known->number;
+		event.tree = known->tree;
 		if (known->judged->pid != known->shown->pid)
 			r->decoded.flags &= (uint16_t)~PYAUDIT_REC_FORKED; /* as the daemon does */
 		/* The daemon judges its own findings by what it knows itself. */
@@ -478,7 +515,36 @@ take_event(struct reader *r, const uint8_t *body, size_t size)
 	}
 	event.policy = find_policy(r, r->decoded.generation);
 	event.number = ++r->summary.n_events;
-	return r->fn(r->data, &event);
+	event.has_clock = r->has_clock;
+	event.tells_fired = r->tells_fired;
+	event.is_ahead = (pyaudit_get32(head.flags) & PYAUDIT_CAPTURE_AHEAD) != 0;
+	return r->to->event(r->data, &event);
+}
+
+static int
+take_clock(struct reader *r, const uint8_t *body, size_t size)
+{
+	pyaudit_le64 time;
+
+	if (size < sizeof(time))
+		return damaged(r, "a time is too short");
+	memcpy(&time, body, sizeof(time));
+	return r->to->clock != NULL ? r->to->clock(r->data, pyaudit_get64(time)) : 0;
+}
+
+static int
+take_fired(struct reader *r, const uint8_t *body, size_t size)
+{
+	struct pyaudit_capture_fired fired;
+	char id[PYAUDIT_RULE_ID_MAX + 1];
+	size_t len = size - sizeof(fired);
+
+	if (size < sizeof(fired) || !is_rule_id((const char *)body + sizeof(fired), len))
+		return damaged(r, "an alert of a rule with memory is malformed");
+	memcpy(&fired, body, sizeof(fired));
+	memcpy(id, body + sizeof(fired), len);
+	id[len] = '\0';
+	return r->to->fired != NULL ? r->to->fired(r->data, pyaudit_get64(fired.time_ns), id) : 0;
 }
 
 static int
@@ -538,6 +604,10 @@ take_block(struct reader *r, uint16_t type, const uint8_t *body, size_t size)
 		return take_gone(r, body, size);
 	case PYAUDIT_CAPTURE_END:
 		return take_end(r, body, size);
+	case PYAUDIT_CAPTURE_CLOCK:
+		return take_clock(r, body, size);
+	case PYAUDIT_CAPTURE_FIRED:
+		return take_fired(r, body, size);
 	default:
 		return 0;
 	}
@@ -555,6 +625,8 @@ read_head(struct reader *r)
 		return damaged(r, "version %u of the format, this program reads %d",
 			       pyaudit_get16(head.major), PYAUDIT_CAPTURE_MAJOR);
 	r->summary.time_ns = pyaudit_get64(head.time_ns);
+	r->tells_fired = (pyaudit_get32(head.flags) & PYAUDIT_CAPTURE_WHOLE) != 0;
+	r->has_clock = pyaudit_get16(head.minor) >= 1;
 	r->at = sizeof(head);
 	return 0;
 }
@@ -600,8 +672,8 @@ read_block(struct reader *r, uint16_t *ret_type, size_t *ret_size)
 }
 
 int
-capture_read(FILE *in, capture_fn *fn, void *data, struct capture_summary *ret,
-	     char why[CAPTURE_WHY_MAX])
+capture_read(FILE *in, const struct capture_reader *reader, void *data,
+	     struct capture_summary *ret, char why[CAPTURE_WHY_MAX])
 {
 	CLEANUP(reader_freep) struct reader *r = calloc(1, sizeof(*r));
 	uint16_t type = 0;
@@ -613,7 +685,7 @@ capture_read(FILE *in, capture_fn *fn, void *data, struct capture_summary *ret,
 		return -ENOMEM;
 	r->in = in;
 	r->why = why;
-	r->fn = fn;
+	r->to = reader;
 	r->data = data;
 	r->table_bits = TABLE_BITS;
 	r->table = calloc((size_t)1 << TABLE_BITS, sizeof(*r->table));

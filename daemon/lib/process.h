@@ -41,6 +41,7 @@ struct process {
 	gid_t gid;
 	int64_t loginuid;  /* -1: none */
 	uint64_t start_ns; /* CLOCK_REALTIME of attaching */
+	uint64_t tree;     /* the same for all that come from one watched process */
 	uint8_t route, reason;
 	bool from_proc;    /* /proc was there to read */
 	char *user, *exe, *cwd, *cgroup, *unit, *container, *python, *venv, *script; /* or NULL */

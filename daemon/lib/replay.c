@@ -18,6 +18,15 @@ replay_fini(struct replay *replay)
 	for (unsigned i = 0; i < replay->n_images; i++)
 		image_fini(&replay->images[i].image);
 	replay->n_images = 0;
+	replay_forget(replay);
+}
+
+void
+replay_forget(struct replay *replay)
+{
+	memory_free(replay->memory);
+	replay->memory = NULL;
+	replay->now_ns = 0;
 }
 
 static bool
@@ -131,4 +140,45 @@ replay_apply(const struct capture_event *event, const struct pyaudit_verdict *ve
 		d->flags |= PYAUDIT_REC_OBSERVED;
 	d->n_hits = verdict->n_hits;
 	memcpy(d->hits, verdict->hits, sizeof(d->hits));
+}
+
+bool
+replay_sort(const struct replay *replay, const struct capture_event *event, struct memory_hits *ret)
+{
+	struct pyaudit_decoded *d = event->decoded;
+	bool told = memory_sort(d, replay->rules, ret);
+
+	if (ret->n > 0 && d->n_hits == 0 && d->action == PYAUDIT_ACTION_RECORD && !told &&
+	    event->policy != NULL)
+		told = compile_records(&event->policy->options, d->event.id);
+	return told && d->action != PYAUDIT_ACTION_NONE;
+}
+
+int
+replay_remember(struct replay *replay, const struct capture_event *event, struct report *report,
+		const struct memory_hits *hits, memory_fire_fn *fire, void *data)
+{
+	const struct memory_subject subject = {.process = event->process_number,
+					       .tree = event->tree};
+
+	/* Captures of before had no clock: what happens is it. */
+	if (!event->has_clock && event->decoded->time_ns > replay->now_ns)
+		replay_clock(replay, event->decoded->time_ns, fire, data);
+	if (hits->n == 0)
+		return 0;
+	if (replay->memory == NULL)
+		replay->memory = memory_new();
+	if (replay->memory == NULL)
+		return -ENOMEM;
+	memory_judge(replay->memory, report, hits, &subject, event->record, event->size,
+		     event->is_ahead ? replay->now_ns : UINT64_MAX, fire, data);
+	return 0;
+}
+
+void
+replay_clock(struct replay *replay, uint64_t now_ns, memory_fire_fn *fire, void *data)
+{
+	replay->now_ns = now_ns;
+	if (replay->memory != NULL)
+		memory_sweep(replay->memory, now_ns, fire, data);
 }

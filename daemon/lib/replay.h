@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Judges events of a capture by other rules, or by the same again: each as the agent would, by the
- * image its policy would have been and the facts of its process.
+ * image its policy would have been and the facts of its process. Rules with memory go by the capture's
+ * clock, and begin with nothing remembered.
  */
 #ifndef LIB_REPLAY_H
 #define LIB_REPLAY_H
 
 #include "capture.h"
+#include "memory.h"
 #include "verdict.h"
 
 #define REPLAY_IMAGES_MAX 8 /* for captures whose settings changed; then the oldest is remade */
@@ -24,6 +26,8 @@ struct replay {
 	const void *bound_image;
 	uint64_t bound_process; /* another process may stand at the same address */
 	struct pyaudit_proc_bits bits;
+	struct memory *memory; /* made when first needed */
+	uint64_t now_ns;       /* of the capture */
 };
 
 void replay_init(struct replay *replay, const struct rule_set *rules, struct diag *diag);
@@ -40,5 +44,16 @@ bool replay_same(const struct replay *replay, const struct capture_event *event,
 
 /* Puts the verdict in the place of the recorded one, for report_json. */
 void replay_apply(const struct capture_event *event, const struct pyaudit_verdict *verdict);
+
+/* Takes what is of rules with memory out of the applied verdict. True: it would be told. */
+bool replay_sort(const struct replay *replay, const struct capture_event *event,
+		 struct memory_hits *ret);
+/* What the memories make of that; @report is the event's, sorted. 0 or -ENOMEM. */
+int replay_remember(struct replay *replay, const struct capture_event *event, struct report *report,
+		    const struct memory_hits *hits, memory_fire_fn *fire, void *data);
+/* The capture's clock: absences whose time is over. */
+void replay_clock(struct replay *replay, uint64_t now_ns, memory_fire_fn *fire, void *data);
+/* Another reading of the same capture begins. */
+void replay_forget(struct replay *replay);
 
 #endif

@@ -162,3 +162,74 @@ def test_a_daemon_that_goes_leaves_a_whole_file(daemon, python_few, tmp_path):
     said = capture.communicate(timeout=20 * PATIENCE)[1].decode()
     assert capture.returncode == 1 and "the daemon has gone" in said
     assert "no end" not in replay(file)[1]
+
+
+MEMORIES = [
+    rule("burst", "os.remove", action="alert", threshold={"count": 5, "within": "10s"},
+         message="{file.path} is the fifth", exceptions=[{"when": "file.name = 'spared'", "owner": "us", "reason": "ours"}]),
+    dict(rule("dropper", "open", action="alert"), on=None,
+         sequence={"within": "60s", "in": "tree", "steps": [
+             {"on": "open", "when": "file.write", "by": "file.path"}, {"on": "os.chmod", "by": "file.path"},
+             {"on": "@exec", "by": "exec.path"}]}),
+    rule("new-host", "webbrowser.open", action="record", first_seen={"per": ["arg[0]"]}),
+    rule("left", "os.rename", action="alert", absence={"on": "os.remove", "within": "300ms"}),
+    rule("orders", "custom:shop.order", action="record"),
+]
+del MEMORIES[1]["on"]
+REMEMBERED = r"""
+import os, subprocess, sys, time
+def tried(act, *args):
+    try:
+        act(*args)
+    except OSError:
+        pass
+tried(os.rename, "/nonexistent/a", "/nonexistent/b")
+for i in range(13):
+    tried(os.remove, "/nonexistent/%s" % ("spared" if i % 4 == 3 else i))
+for host in "a", "b", "a":
+    sys.audit("webbrowser.open", host)
+sys.audit("shop.order", 7)
+with open(sys.argv[1], "w") as file:
+    file.write("#!/bin/sh\nexit 0\n")
+subprocess.run([sys.executable, "-I", "-c", "import os, subprocess, sys; os.chmod(sys.argv[1], 0o755); "
+                "subprocess.run([sys.argv[1]])", sys.argv[1]])
+tried(os.rename, "/nonexistent/a", "/nonexistent/b")
+time.sleep(3.2)  # its time, what records may take to arrive, and the daemon's look once a second
+sys.audit("shop.order", 8)
+"""
+
+
+def test_rules_with_memory_say_the_same_byte_for_byte(ctl_run, python_few, tmp_path):
+    file, rules = tmp_path / "c.capture", write_rules(tmp_path / "same.json", *MEMORIES)
+    done = ctl_run([python_few, "-I", "-c", REMEMBERED, str(tmp_path / "dropped")], *MEMORIES,
+                   options=["--capture", str(file)])
+    assert done.returncode == 0, done
+    live = as_told((tmp_path / "events1.ndjson").read_text())
+    fired = [json.loads(line)["rule"] for line in live if "memory" in json.loads(line)]
+    assert sorted(fired) == ["burst", "burst", "dropper", "left", "new-host", "new-host"], fired
+    again, _ = replay("--no-default-rules", "--rules", rules, "--json", "--check", file)
+    assert as_told(again) == live
+    # Other numbers remember otherwise, and that is a difference in both directions.
+    other = write_rules(tmp_path / "other.json", dict(MEMORIES[0], threshold={"count": 10, "within": "10s"}),
+                        rule("brief", "os.remove", action="alert", threshold={"count": 2, "within": "10s"}), *MEMORIES[2:])
+    shown, said = replay("--no-default-rules", "--rules", other, "--check", file, code=1)
+    assert shown.count("rule burst alerted from memory; now it does not") == 1, "the tenth is both"
+    assert shown.count("rule burst did not alert from memory; now it does") == 0
+    assert shown.count("rule brief did not alert from memory; now it does") == 6
+    assert shown.count("rule dropper alerted from memory; now it does not") == 1
+    assert "rule new-host" not in shown and "rule left" not in shown
+
+
+def test_what_a_filter_left_out_is_not_missed(daemon, tmp_path):
+    one = daemon(*MEMORIES)
+    file = tmp_path / "c.capture"
+    capture = subprocess.Popen([str(CTL), "capture", "--filter", "event = 'os.remove'", str(file)],
+                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=clean_env(PYAUDIT_DIR=one.dir))
+    wait_for(lambda: one.status()["clients"] == 1, "the capture to begin")
+    one.run(["/usr/bin/python3", "-I", "-c", REMEMBERED.split("sys.audit", 1)[0].rsplit("for", 1)[0]])
+    one.drain()
+    capture.send_signal(signal.SIGINT)
+    assert b"13 events captured" in capture.communicate(timeout=20 * PATIENCE)[1]
+    rules = write_rules(tmp_path / "same.json", *MEMORIES[1:])
+    assert "os.remove" in replay("--no-default-rules", "--rules", rules, file)[0]  # ordinary verdicts do differ
+    assert "from memory" not in replay("--no-default-rules", "--rules", rules, file)[0]

@@ -13,13 +13,41 @@ static const char rules_text[] =
 	"{\"version\":1,\"rules\":[{\"id\":\"no-shell\",\"title\":\"t\",\"on\":[\"@exec\"],"
 	"\"when\":[\"exec.shell\",\"proc.script = '-c' or stack.module = 'x'\"],\"action\":\"block\"},"
 	"{\"id\":\"own\",\"title\":\"t\",\"on\":[\"custom:shop.order\",\"open\"],"
-	"\"when\":[\"arg[0] contains 'a' or file.path under '/etc'\"],\"action\":\"record\"}]}";
+	"\"when\":[\"arg[0] contains 'a' or file.path under '/etc'\"],\"action\":\"record\"},"
+	"{\"id\":\"burst\",\"title\":\"t\",\"on\":[\"@exec\"],\"action\":\"alert\","
+	"\"threshold\":{\"count\":2,\"within\":\"10s\",\"in\":\"tree\",\"per\":[\"exec.path\"]}},"
+	"{\"id\":\"left\",\"title\":\"t\",\"on\":[\"custom:shop.order\"],\"action\":\"alert\","
+	"\"absence\":{\"on\":\"open\",\"within\":\"1s\"}}]}";
 
 struct judge {
 	struct replay replay;
 	struct buf line;
 	uint64_t n_events;
 };
+
+static void
+tell(struct judge *judge, const struct report *report)
+{
+	buf_reset(&judge->line);
+	report_json(report, &judge->line);
+	assert(!judge->line.failed && judge->line.data[judge->line.len - 1] == '\n');
+}
+
+static void
+take_alert(void *data, struct report *report)
+{
+	assert(report->memory != NULL && report_rule(report) != NULL);
+	tell(data, report);
+}
+
+static int
+take_clock(void *data, uint64_t time_ns)
+{
+	struct judge *judge = data;
+
+	replay_clock(&judge->replay, time_ns, take_alert, judge);
+	return 0;
+}
 
 static int
 take_event(void *data, const struct capture_event *event)
@@ -33,6 +61,7 @@ take_event(void *data, const struct capture_event *event)
 		.seq = event->number,
 	};
 	struct pyaudit_verdict verdict;
+	struct memory_hits hits;
 
 	assert(event->number == ++judge->n_events);
 	assert(event->facts != NULL);
@@ -43,10 +72,9 @@ take_event(void *data, const struct capture_event *event)
 	assert(replay_same(&judge->replay, event, &verdict) || event->policy == NULL ||
 	       verdict.n_hits > 0);
 	report.kind = report_kind_of(event->decoded);
-	buf_reset(&judge->line);
-	report_json(&report, &judge->line);
-	assert(!judge->line.failed && judge->line.data[judge->line.len - 1] == '\n');
-	return 0;
+	tell(judge, &report);
+	(void)replay_sort(&judge->replay, event, &hits);
+	return replay_remember(&judge->replay, event, &report, &hits, take_alert, judge);
 }
 
 int
@@ -73,7 +101,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	replay_init(&judge.replay, rules, &diag);
 	buf_init(&judge.line);
-	r = capture_read(in, take_event, &judge, &summary, why);
+	r = capture_read(in, &(struct capture_reader){.event = take_event, .clock = take_clock}, &judge, &summary, why);
 	assert(r == 0 || (r == CAPTURE_E_INVALID && why[0] != '\0') || r < 0);
 	if (r == 0)
 		assert(summary.n_events == judge.n_events);

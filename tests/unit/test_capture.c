@@ -133,7 +133,7 @@ read_bytes(const char *bytes, size_t len, struct seen *seen, struct capture_summ
 	int r;
 
 	assert_non_null(in);
-	r = capture_read(in, take_event, seen, summary, why);
+	r = capture_read(in, &(struct capture_reader){.event = take_event}, seen, summary, why);
 	(void)fclose(in);
 	return r;
 }
@@ -148,13 +148,15 @@ make_capture(struct buf *out, const struct rule_set *rules)
 	uint8_t record[PYAUDIT_RECORD_MAX];
 
 	buf_init(out);
-	capture_add_head(out, 99);
+	capture_add_head(out, 99, true);
 	add_policy(out, rules);
 	capture_add_process(out, app);
-	capture_add_event(out, 1, record, make_record(record, &blocked));
+	capture_add_event(out, 1, false, record, make_record(record, &blocked));
 	capture_add_process(out, cron);
-	capture_add_event(out, 2, record, make_record(record, &recorded));
+	capture_add_event(out, 2, false, record, make_record(record, &recorded));
 	capture_add_gone(out, 1);
+	capture_add_clock(out, 2000);
+	capture_add_fired(out, 1000, "seen");
 	capture_add_loss(out, 0, 0, 3);
 	capture_add_end(out, 2, 3);
 	assert_false(out->failed);
@@ -232,11 +234,11 @@ processes_are_shown_as_the_daemon_knew_them(void **state)
 	assert_string_equal(live->user, "www-data");
 	assert_string_equal(live->unit, "shop.service");
 	buf_init(&file);
-	capture_add_head(&file, 0);
+	capture_add_head(&file, 0, true);
 	capture_add_process(&file, live);
-	capture_add_event(&file, 5, record, make_record(record, &verdict));
+	capture_add_event(&file, 5, false, record, make_record(record, &verdict));
 	capture_add_gone(&file, 5);
-	capture_add_event(&file, 5, record, make_record(record, &verdict));
+	capture_add_event(&file, 5, false, record, make_record(record, &verdict));
 	assert_int_equal(read_bytes(file.data, file.len, &seen, &summary, why), 0);
 	assert_int_equal(seen.n, 2);
 	assert_int_equal(seen.n_unknown, 1); /* the event behind its end */
@@ -292,12 +294,12 @@ what_is_no_capture_is_refused_with_the_place(void **state)
 	assert_int_equal(read_bytes("{\"kind\":1}", 10, &seen, &summary, why), CAPTURE_E_INVALID);
 	assert_string_equal(why, "at byte 0: this is no capture of pyauditctl");
 	buf_init(&file);
-	capture_add_head(&file, 0);
+	capture_add_head(&file, 0, true);
 	file.data[8] = 9;
 	assert_int_equal(read_bytes(file.data, file.len, &seen, &summary, why), CAPTURE_E_INVALID);
 	assert_non_null(strstr(why, "version 9"));
 	buf_reset(&file);
-	capture_add_head(&file, 0);
+	capture_add_head(&file, 0, true);
 	capture_add_end(&file, 5, 0);
 	assert_int_equal(read_bytes(file.data, file.len, &seen, &summary, why), CAPTURE_E_INVALID);
 	assert_string_equal(why, "at byte 24: it says it has 5 events, and there are 0");
@@ -314,7 +316,7 @@ blocks_of_unknown_types_are_skipped(void **state)
 
 	(void)state;
 	buf_init(&file);
-	capture_add_head(&file, 0);
+	capture_add_head(&file, 0, true);
 	capture_add_gone(&file, 3);
 	file.data[file.len - 8] = 77; /* its type */
 	capture_add_end(&file, 0, 0);
@@ -353,7 +355,7 @@ processes_are_bounded(void **state)
 	(void)state;
 	for (unsigned keep = 0; keep < 2; keep++) {
 		buf_init(&file);
-		capture_add_head(&file, 0);
+		capture_add_head(&file, 0, true);
 		for (uint32_t key = 1; key <= CAPTURE_PROCESSES_MAX + 100u; key++) {
 			process->key = key;
 			capture_add_process(&file, process);
@@ -368,6 +370,176 @@ processes_are_bounded(void **state)
 	process_unref(process);
 }
 
+/* What memories make of a capture. */
+struct remembered {
+	struct replay replay;
+	unsigned n_alerts, n_told;
+	uint64_t last_ns;
+};
+
+static void
+count_alert(void *data, struct report *report)
+{
+	struct remembered *r = data;
+
+	assert_non_null(report->memory);
+	r->n_alerts++;
+	r->last_ns = report->time_ns;
+}
+
+static int
+remember_event(void *data, const struct capture_event *event)
+{
+	struct remembered *r = data;
+	struct report report = {
+		.time_ns = event->decoded->time_ns,
+		.process = event->process,
+		.decoded = event->decoded,
+		.rules = r->replay.rules,
+	};
+	struct pyaudit_verdict verdict;
+	struct memory_hits hits;
+
+	assert_int_equal(replay_judge(&r->replay, event, &verdict), 0);
+	replay_apply(event, &verdict);
+	r->n_told += replay_sort(&r->replay, event, &hits);
+	return replay_remember(&r->replay, event, &report, &hits, count_alert, r);
+}
+
+static int
+remember_clock(void *data, uint64_t time_ns)
+{
+	struct remembered *r = data;
+
+	replay_clock(&r->replay, time_ns, count_alert, r);
+	return 0;
+}
+
+static struct remembered
+remember(const struct buf *file, const char *text)
+{
+	static const struct capture_reader reader = {.event = remember_event, .clock = remember_clock};
+	struct rule_set *rules = parse(text);
+	struct remembered r = {0};
+	struct capture_summary summary;
+	char why[CAPTURE_WHY_MAX];
+	struct diag diag;
+	FILE *in = fmemopen(file->data, file->len, "r");
+
+	assert_non_null(in);
+	diag_init(&diag);
+	replay_init(&r.replay, rules, &diag);
+	assert_int_equal(capture_read(in, &reader, &r, &summary, why), 0);
+	replay_fini(&r.replay);
+	diag_fini(&diag);
+	rules_free(rules);
+	(void)fclose(in);
+	return r;
+}
+
+static const char tree_text[] =
+	"{\"version\":1,\"rules\":[{\"id\":\"two\",\"title\":\"t\",\"on\":[\"os.system\"],\"action\":\"alert\","
+	"\"threshold\":{\"count\":2,\"within\":\"1s\",\"in\":\"tree\"}}]}";
+static const char absence_text[] =
+	"{\"version\":1,\"rules\":[{\"id\":\"left\",\"title\":\"t\",\"on\":[\"os.system\"],\"action\":\"alert\","
+	"\"absence\":{\"on\":\"open\",\"within\":\"1s\"}}]}";
+
+/* Two processes of one tree do the same thing once each. */
+static void
+memories_go_by_the_trees_and_the_clock_of_the_capture(void **state)
+{
+	struct process *one = make_process(1, 700, "app.py"), *two = make_process(2, 701, "app.py");
+	struct pyaudit_verdict verdict = {.action = PYAUDIT_ACTION_RECORD};
+	uint8_t record[PYAUDIT_RECORD_MAX];
+	struct remembered r;
+	struct buf file;
+
+	(void)state;
+	one->tree = two->tree = 4711;
+	buf_init(&file);
+	capture_add_head(&file, 0, true);
+	capture_add_process(&file, one);
+	capture_add_process(&file, two);
+	capture_add_event(&file, 1, false, record, make_record(record, &verdict));
+	capture_add_event(&file, 2, false, record, make_record(record, &verdict));
+	r = remember(&file, tree_text);
+	assert_int_equal(r.n_alerts, 1);
+	assert_int_equal(r.n_told, 0); /* only the memory asked for them */
+	r = remember(&file, absence_text);
+	assert_int_equal(r.n_alerts, 0); /* its time is not over */
+	capture_add_clock(&file, UINT64_C(1999999999));
+	r = remember(&file, absence_text);
+	assert_int_equal(r.n_alerts, 0);
+	capture_add_clock(&file, UINT64_C(2000001000)); /* a second, and one for records to arrive */
+	r = remember(&file, absence_text);
+	assert_int_equal(r.n_alerts, 2);
+	assert_int_equal(r.last_ns, 1000);
+
+	two->tree = 4712;
+	buf_reset(&file);
+	capture_add_head(&file, 0, true);
+	capture_add_process(&file, one);
+	capture_add_process(&file, two);
+	capture_add_event(&file, 1, false, record, make_record(record, &verdict));
+	capture_add_event(&file, 2, false, record, make_record(record, &verdict));
+	r = remember(&file, tree_text);
+	assert_int_equal(r.n_alerts, 0);
+	buf_fini(&file);
+	process_unref(one);
+	process_unref(two);
+}
+
+/* Its times are 1000; the daemon's clock said 500 when it judged the first. */
+static void
+a_time_that_was_not_come_yet_counts_as_the_clock(void **state)
+{
+	struct process *one = make_process(1, 700, "app.py");
+	struct pyaudit_verdict verdict = {.action = PYAUDIT_ACTION_RECORD};
+	uint8_t record[PYAUDIT_RECORD_MAX];
+	struct remembered r;
+	struct buf file;
+
+	(void)state;
+	buf_init(&file);
+	capture_add_head(&file, 0, true);
+	capture_add_process(&file, one);
+	capture_add_clock(&file, 500);
+	capture_add_event(&file, 1, true, record, make_record(record, &verdict));
+	capture_add_clock(&file, UINT64_C(2000000500));
+	r = remember(&file, absence_text);
+	assert_int_equal(r.n_alerts, 1);
+	assert_int_equal(r.last_ns, 500);
+	buf_fini(&file);
+	process_unref(one);
+}
+
+/* The format of before has no clock: times of events are one. */
+static void
+without_a_clock_events_are_it(void **state)
+{
+	struct process *one = make_process(1, 700, "app.py");
+	struct pyaudit_value arg = pyaudit_value_text("id", 2);
+	struct pyaudit_event late = {.id = PYAUDIT_EV_OS_SYSTEM, .name = "os.system", .name_len = 9,
+				     .args = &arg, .n_args = 1};
+	struct pyaudit_verdict verdict = {.action = PYAUDIT_ACTION_RECORD};
+	uint8_t record[PYAUDIT_RECORD_MAX];
+	struct remembered r;
+	struct buf file;
+
+	(void)state;
+	buf_init(&file);
+	capture_add_head(&file, 0, true);
+	file.data[10] = 0; /* minor */
+	capture_add_process(&file, one);
+	capture_add_event(&file, 1, false, record, make_record(record, &verdict));
+	capture_add_event(&file, 1, false, record,
+			  pyaudit_record_encode(record, &late, &verdict, 42, UINT64_C(2000001000), 7, 8));
+	r = remember(&file, absence_text);
+	assert_int_equal(r.n_alerts, 1);
+	buf_fini(&file);
+	process_unref(one);
+}
+
 int
 main(void)
 {
@@ -380,6 +552,9 @@ main(void)
 		cmocka_unit_test(blocks_of_unknown_types_are_skipped),
 		cmocka_unit_test(reading_ends_where_the_reader_says_so),
 		cmocka_unit_test(processes_are_bounded),
+		cmocka_unit_test(memories_go_by_the_trees_and_the_clock_of_the_capture),
+		cmocka_unit_test(a_time_that_was_not_come_yet_counts_as_the_clock),
+		cmocka_unit_test(without_a_clock_events_are_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
