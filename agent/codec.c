@@ -189,6 +189,16 @@ write_frame(struct writer *w, const struct pyaudit_origin *frame)
 	(void)write_item(w, PYAUDIT_TAG_LINE, &line, sizeof(line));
 }
 
+static void
+write_real(struct writer *w, const struct pyaudit_event *event)
+{
+	w->secrets = (struct pyaudit_secrets){0};
+	if (pyaudit_value_is_text(&event->real))
+		(void)write_argument(w, PYAUDIT_TAG_REAL, &event->real);
+	if (pyaudit_value_is_text(&event->real_target))
+		(void)write_argument(w, PYAUDIT_TAG_REAL_TARGET, &event->real_target);
+}
+
 static size_t
 frame_size(const struct pyaudit_origin *frame)
 {
@@ -233,6 +243,7 @@ pyaudit_record_encode(uint8_t out[PYAUDIT_RECORD_MAX], const struct pyaudit_even
 		head.n_args++;
 	}
 	w.end += ORIGIN_ROOM;
+	write_real(&w, event);
 	while (n_frames < event->n_frames && n_frames < PYAUDIT_STACK_MAX) {
 		/* A frame is written whole or not at all; the last that fits may be cut. */
 		if (n_frames > 0 && frame_size(&event->frames[n_frames]) > (size_t)(w.end - w.at)) {
@@ -621,8 +632,14 @@ read_tail_item(const struct item *item, struct pyaudit_decoded *d)
 		return true;
 	case PYAUDIT_TAG_CONTEXT:
 		return read_context(item, d);
+	case PYAUDIT_TAG_REAL:
+		d->event.real = text_of(item, PYAUDIT_TAG_STR);
+		return true;
+	case PYAUDIT_TAG_REAL_TARGET:
+		d->event.real_target = text_of(item, PYAUDIT_TAG_STR);
+		return true;
 	default:
-		return item->tag > PYAUDIT_TAG_CONTEXT;
+		return item->tag > PYAUDIT_TAG_REAL_TARGET;
 	}
 }
 

@@ -70,6 +70,12 @@ struct pyaudit_event {
 	void (*packages)(struct pyaudit_origin *frame);
 	void *data; /* of fetch and origin */
 
+	/* Where the paths lead, STR or absent. Where resolve is set, it is called once when they are
+	 * first asked for, and takes their text from the scratch. */
+	struct pyaudit_value real, real_target;
+	bool real_asked;
+	void (*resolve)(struct pyaudit_event *event);
+
 	/* Room for values that are made (joined argv, lists of stack files). Reset by nobody: an
 	 * event uses it up, and what no longer fits is cut. */
 	char *scratch;
@@ -95,6 +101,16 @@ pyaudit_event_need_packages(struct pyaudit_event *event, unsigned n)
 	if (!frame->packages_asked && event->packages != NULL) {
 		event->packages(frame);
 		frame->packages_asked = true;
+	}
+}
+
+/* Makes sure that real and real_target are there, if the paths lead somewhere. */
+static inline void
+pyaudit_event_need_real(struct pyaudit_event *event)
+{
+	if (!event->real_asked && event->resolve != NULL) {
+		event->real_asked = true;
+		event->resolve(event);
 	}
 }
 
@@ -131,8 +147,8 @@ pyaudit_value_is_text(const struct pyaudit_value *v)
 
 /* fields.c */
 
-/* One joined command line, argv of a shell, the three lists of a stack, kinds of credentials: whatever rules ask of an
- * event, it fits. */
+/* One joined command line or, of other events, where a path leads, argv of a shell, the four lists of a stack, kinds
+ * of credentials: whatever rules ask of an event, it fits. */
 #define PYAUDIT_SCRATCH_SIZE 8960
 
 /*

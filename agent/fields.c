@@ -574,6 +574,12 @@ pyaudit_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value 
 		return v->type == PYAUDIT_TAG_INT;
 	case PYAUDIT_F_SECRET_KIND:
 		return secret_kinds(event, ret);
+	case PYAUDIT_F_FILE_REAL:
+		pyaudit_event_need_real(event);
+		return give_text(&event->real, ret);
+	case PYAUDIT_F_FILE_REAL_TARGET:
+		pyaudit_event_need_real(event);
+		return give_text(&event->real_target, ret);
 	case PYAUDIT_F_NET_HOST:
 		return net_host(event, ret);
 	case PYAUDIT_F_NET_IP:

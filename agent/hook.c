@@ -20,6 +20,7 @@
 #include "link.h"
 #include "memo.h"
 #include "origin.h"
+#include "real.h"
 #include "registration.h"
 #include "search.h"
 
@@ -227,6 +228,23 @@ wants_packages(const struct policy *policy)
 	return (pyaudit_image_flags(policy->image) & PYAUDIT_IMAGE_PACKAGES) != 0;
 }
 
+/* Bytes that a record has of where a path leads. */
+#define REAL_KEPT 512
+
+/* What stood in the scratch, where the record is going to be written. */
+static void
+keep_real(struct pyaudit_value *real, char room[REAL_KEPT])
+{
+	if (!pyaudit_value_is_text(real))
+		return;
+	if (real->len > REAL_KEPT) {
+		real->len = REAL_KEPT;
+		real->flags = PYAUDIT_VALUE_CUT;
+	}
+	memcpy(room, real->s, real->len);
+	real->s = room;
+}
+
 static void
 deliver(const struct policy *policy, struct pyaudit_event *event,
 	const struct pyaudit_verdict *verdict, uint32_t pid, uint32_t tid,
@@ -234,6 +252,7 @@ deliver(const struct policy *policy, struct pyaudit_event *event,
 {
 	bool urgent = verdict->action >= PYAUDIT_ACTION_ALERT;
 	bool half_full = false, wake = false;
+	char real[2][REAL_KEPT];
 	uint64_t time_ns = now_ns();
 	size_t size;
 
@@ -243,6 +262,13 @@ deliver(const struct policy *policy, struct pyaudit_event *event,
 	if (urgent && wants_packages(policy))
 		for (unsigned i = 0; i < event->n_frames; i++)
 			pyaudit_event_need_packages(event, i);
+	if (UNLIKELY((pyaudit_image_flags(policy->image) & PYAUDIT_IMAGE_REAL) != 0)) {
+		if (!event->real_asked)
+			event->scratch_len = 0; /* what rules made there is of no use any more */
+		pyaudit_event_need_real(event);
+		keep_real(&event->real, real[0]);
+		keep_real(&event->real_target, real[1]);
+	}
 	size = pyaudit_record_encode(record, event, verdict, policy->generation, time_ns, pid, tid);
 	/* What came before an alert is the first to give way where the room for alerts runs short. */
 	if (urgent && policy->context > 0 &&
@@ -405,6 +431,7 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 		.origin = fetch_origin,
 		.packages = origin_packages,
 		.data = &raised,
+		.resolve = real_resolve,
 		.scratch = room.scratch,
 		.scratch_size = sizeof(room.scratch),
 	};

@@ -45,21 +45,52 @@ put_allow(struct compiler *c, unsigned target, const uint16_t *members, size_t n
 	free(rules);
 }
 
-/* What a look costs: nothing, frames, the directories of packages. The dear ones are asked last. */
-static unsigned
-dearness(unsigned field)
+unsigned
+compiler_dearness(unsigned field)
 {
 	if (field == PYAUDIT_F_CALLER_PACKAGE || field == PYAUDIT_F_STACK_PACKAGE)
 		return 2;
+	if (field == PYAUDIT_F_FILE_REAL || field == PYAUDIT_F_FILE_REAL_TARGET)
+		return 3;
 	return pyaudit_fields[field].scope == PYAUDIT_SCOPE_ORIGIN;
 }
 
 static bool
-asks_for_packages(const struct compiler *c)
+tests_ask_for(const struct compiler *c, unsigned dearness)
 {
 	for (size_t i = 0; i < c->n_tests; i++)
-		if (dearness(c->tests[i].field) == 2)
+		if (compiler_dearness(c->tests[i].field) == dearness)
 			return true;
+	return false;
+}
+
+static bool
+names_real(const uint16_t *fields, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (compiler_dearness(fields[i]) == 3)
+			return true;
+	return false;
+}
+
+/* Where paths lead is found in the program alone: records have to say it also to those who count by it. */
+static bool
+asks_for_real(const struct compiler *c)
+{
+	if (tests_ask_for(c, 3))
+		return true;
+	for (size_t i = 0; i < c->set->n_rules; i++) {
+		const struct rule *rule = &c->set->rules[i];
+		const struct rule_memory *memory = &rule->memory;
+
+		if ((rule->message != NULL && strstr(rule->message, "{file.real") != NULL) ||
+		    names_real(rule->limit.per, rule->limit.n_per) ||
+		    names_real(memory->per, memory->n_per))
+			return true;
+		for (unsigned k = 0; k < memory->n_steps; k++)
+			if (names_real(memory->steps[k].by, memory->steps[k].n_by))
+				return true;
+	}
 	return false;
 }
 
@@ -95,9 +126,9 @@ put_program(struct compiler *c, const uint16_t *members, size_t n_members)
 	}
 	if (n == 0)
 		goto out;
-	for (unsigned pass = 0; pass < 3; pass++)
+	for (unsigned pass = 0; pass <= DEAREST; pass++)
 		for (unsigned field = 0; field < N_EVENT_FIELDS; field++)
-			if (plans[field].used && dearness(field) == pass)
+			if (plans[field].used && compiler_dearness(field) == pass)
 				indexes[n_indexes++] = index_put(c, field, &plans[field]);
 	program.rules = image_put_table(c, own, n, sizeof(*own));
 	program.n_rules = pyaudit_le32_of((uint32_t)n);
@@ -433,7 +464,8 @@ compile(struct compiler *c)
 	head.flags = pyaudit_le32_of(c->options->flags |
 				     c->options->context << PYAUDIT_IMAGE_CONTEXT_SHIFT |
 				     (c->options->observe ? PYAUDIT_IMAGE_OBSERVE : 0) |
-				     (asks_for_packages(c) ? PYAUDIT_IMAGE_PACKAGES : 0));
+				     (tests_ask_for(c, 2) ? PYAUDIT_IMAGE_PACKAGES : 0) |
+				     (asks_for_real(c) ? PYAUDIT_IMAGE_REAL : 0));
 	head.generation = pyaudit_le64_of(c->options->generation);
 	head.rules = image_put_table(c, c->rules, set->n_rules, sizeof(*c->rules));
 	head.n_rules = pyaudit_le32_of((uint32_t)set->n_rules);

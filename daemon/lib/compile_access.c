@@ -202,6 +202,9 @@ access_of_test(struct compiler *c, const struct expr *expr)
 	 * the rule each time would cost that as well. */
 	if (pyaudit_fields[expr->field].scope == PYAUDIT_SCOPE_ORIGIN && access.worth != INT_MAX)
 		access.worth = access.worth > 1 ? 2 + access.worth / 64 : access.worth - 10;
+	/* The same of a look at the file system, which is dearer still. */
+	if (compiler_dearness(expr->field) == DEAREST && access.worth != INT_MAX)
+		access.worth = access.worth > 1 ? 1 : access.worth - 20;
 	return access;
 }
 

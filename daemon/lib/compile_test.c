@@ -422,6 +422,33 @@ struct graph {
 	size_t n, size;
 };
 
+static uint32_t emit_condition(struct compiler *c, struct graph *graph, const struct expr *expr,
+			       uint32_t yes, uint32_t no);
+
+/* Is there a test in it that is answered by the file system? */
+static bool
+is_dear(const struct expr *expr)
+{
+	if (expr->op == EXPR_TEST)
+		return compiler_dearness(expr->field) >= 2;
+	return (expr->a != NULL && is_dear(expr->a)) || (expr->b != NULL && is_dear(expr->b));
+}
+
+/* The parts of an AND or OR that are dear, or those that are not; @next: where a part that does not decide leads. */
+static uint32_t
+emit_parts(struct compiler *c, struct graph *graph, const struct expr *expr, enum expr_op op, bool dear,
+	   uint32_t next, uint32_t decided)
+{
+	if (expr->op == op) {
+		next = emit_parts(c, graph, expr->b, op, dear, next, decided);
+		return emit_parts(c, graph, expr->a, op, dear, next, decided);
+	}
+	if (is_dear(expr) != dear)
+		return next;
+	return op == EXPR_AND ? emit_condition(c, graph, expr, next, decided)
+			      : emit_condition(c, graph, expr, decided, next);
+}
+
 static uint32_t
 emit_condition(struct compiler *c, struct graph *graph, const struct expr *expr, uint32_t yes,
 	       uint32_t no)
@@ -436,11 +463,12 @@ emit_condition(struct compiler *c, struct graph *graph, const struct expr *expr,
 	}
 	switch (expr->op) {
 	case EXPR_AND:
-		middle = emit_condition(c, graph, expr->b, yes, no);
-		return emit_condition(c, graph, expr->a, middle, no);
+		/* Dear parts last, so that most often they are not asked at all. */
+		middle = emit_parts(c, graph, expr, EXPR_AND, true, yes, no);
+		return emit_parts(c, graph, expr, EXPR_AND, false, middle, no);
 	case EXPR_OR:
-		middle = emit_condition(c, graph, expr->b, yes, no);
-		return emit_condition(c, graph, expr->a, yes, middle);
+		middle = emit_parts(c, graph, expr, EXPR_OR, true, no, yes);
+		return emit_parts(c, graph, expr, EXPR_OR, false, middle, yes);
 	case EXPR_TEST:
 		if (yes == no)
 			return yes;

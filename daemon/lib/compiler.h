@@ -198,6 +198,11 @@ void index_plan_add(struct compiler *c, struct index_plan *plan, const struct tr
 void index_plan_fini(struct index_plan *plan);
 struct pyaudit_index index_put(struct compiler *c, unsigned field, struct index_plan *plan);
 
+/* compile.c: what a look at a field costs: nothing, frames, the directories of packages, the way of a path. The dear
+ * ones are asked last. */
+#define DEAREST 3
+unsigned compiler_dearness(unsigned field);
+
 /* compile_parts.c: rules and their parts as one list; the caller frees ret->rules. False: no memory. */
 bool compile_expand(struct compiler *c, const struct rule_set *set, struct rule_set *ret);
 

@@ -69,6 +69,7 @@ may_have(unsigned event, unsigned field)
 	case PYAUDIT_F_FILE_NAME:
 	case PYAUDIT_F_FILE_WRITE:
 	case PYAUDIT_F_FILE_FD:
+	case PYAUDIT_F_FILE_REAL:
 		return has_source(event, PYAUDIT_F_FILE_PATH, PYAUDIT_F_FILE_FD);
 	case PYAUDIT_F_NET_HOST:
 	case PYAUDIT_F_NET_IP:
@@ -82,6 +83,8 @@ may_have(unsigned event, unsigned field)
 	case PYAUDIT_F_URL_PATH:
 	case PYAUDIT_F_URL_METHOD:
 		return has_source(event, PYAUDIT_F_URL_FULL, PYAUDIT_F_URL_METHOD);
+	case PYAUDIT_F_FILE_REAL_TARGET:
+		return has_source(event, PYAUDIT_F_FILE_TARGET, PYAUDIT_F_FILE_TARGET);
 	case PYAUDIT_F_EXEC_CWD:
 	case PYAUDIT_F_FILE_TARGET:
 	case PYAUDIT_F_IMPORT_MODULE:

@@ -220,6 +220,16 @@ write_frame(struct json *json, const struct pyaudit_origin *frame)
 	json_object_end(json);
 }
 
+/* Only where a rule asks where paths lead. */
+static void
+write_real(struct json *json, const struct pyaudit_event *event)
+{
+	if (pyaudit_value_is_text(&event->real))
+		write_optional(json, "file_real", &event->real);
+	if (pyaudit_value_is_text(&event->real_target))
+		write_optional(json, "file_real_target", &event->real_target);
+}
+
 static void
 write_origin(struct json *json, const struct pyaudit_event *event)
 {
@@ -336,6 +346,7 @@ write_event(struct json *json, const struct report *report)
 	json_uint(json, d->tid);
 	if (report->process != NULL)
 		json_raw(json, report->process->json.data, report->process->json.len);
+	write_real(json, event);
 	write_origin(json, event);
 	json_key(json, "generation");
 	json_uint(json, d->generation);

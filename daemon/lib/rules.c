@@ -62,6 +62,8 @@ test_fini(struct rule_test *test)
 {
 	free(test->event);
 	free(test->layer);
+	free(test->real);
+	free(test->real_target);
 	cJSON_Delete(test->args);
 	cJSON_Delete(test->proc);
 	cJSON_Delete(test->caller);

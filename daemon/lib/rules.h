@@ -70,6 +70,7 @@ struct rule_test {
 	struct cJSON *caller; /* object: file, line, function, module, package, or NULL */
 	struct cJSON *stack;  /* array of such objects, or NULL */
 	char *layer;          /* "audit" unless given */
+	char *real, *real_target; /* where the paths lead, or NULL */
 	enum pyaudit_action expect; /* what this rule alone does; NONE for a look-alike */
 	const char *file; /* of the set's files: an override may bring tests of its own */
 	unsigned line, column;

@@ -223,6 +223,19 @@ read_test_event(struct loader *ld, const struct jsonc *object, const struct rule
 	return event;
 }
 
+/* Where a path leads: on paper there is no file system that could say it. */
+static char *
+read_real(struct loader *ld, const struct jsonc *object, const char *key)
+{
+	const struct jsonc *value = loader_get(ld, object, key, JSONC_STRING);
+
+	if (value == NULL)
+		return NULL;
+	if (value->text[0] != '/')
+		mistake(ld, value, "'%s' is an absolute path: where the path of the event leads", key);
+	return loader_copy(ld, value->text);
+}
+
 /* An event on paper, what is expected of it aside. */
 static void
 read_paper_event(struct loader *ld, const struct jsonc *object, const struct rule *rule,
@@ -271,13 +284,16 @@ read_paper_event(struct loader *ld, const struct jsonc *object, const struct rul
 	if (value != NULL && i == 3)
 		mistake(ld, value, "the layer is audit, libc or daemon");
 	test->layer = loader_copy(ld, value != NULL ? value->text : "audit");
+	test->real = read_real(ld, object, "real");
+	test->real_target = read_real(ld, object, "real_target");
 }
 
 void
 loader_read_test(struct loader *ld, const struct jsonc *object, struct rule *rule, size_t *size)
 {
 	static const char *const keys[] = {"event", "args",  "proc",   "caller",
-					   "stack", "layer", "expect", NULL};
+					   "stack", "layer", "real", "real_target",
+					   "expect", NULL};
 	struct rule_test *test;
 
 	if (object->type != JSONC_OBJECT) {
@@ -303,7 +319,8 @@ read_timed_event(struct loader *ld, const struct jsonc *object, struct rule *rul
 		 struct rule_timeline *timeline)
 {
 	static const char *const keys[] = {"event", "args",  "proc",  "caller", "stack",
-					   "layer", "after", "times", NULL};
+					   "layer", "real", "real_target", "after",
+					   "times", NULL};
 	struct rule_test *test = &timeline->events[timeline->n_events];
 	const struct jsonc *after, *times;
 	uint64_t n = 1;

@@ -204,6 +204,8 @@ add_event(struct block *block, const struct report *report)
 		for (unsigned i = 0; i < caller->n_packages; i++)
 			field_value(block, "PYAUDIT_CALLER_PACKAGE", &caller->packages[i]);
 	}
+	field_value(block, "PYAUDIT_FILE_REAL", &d->event.real);
+	field_value(block, "PYAUDIT_FILE_REAL_TARGET", &d->event.real_target);
 	add_stack(block, &d->event);
 	if (field_begin(block, "PYAUDIT_ARGS")) {
 		report_json_args(report, block->out);

@@ -174,6 +174,10 @@ stage_set(struct stage *stage, const struct rule_test *test)
 		.scratch = stage->scratch,
 		.scratch_size = sizeof(stage->scratch),
 	};
+	if (test->real != NULL)
+		stage->event.real = text_value(test->real);
+	if (test->real_target != NULL)
+		stage->event.real_target = text_value(test->real_target);
 	if (test->caller != NULL)
 		set_frame(stage, test->caller);
 	item = test->stack != NULL ? test->stack->child : NULL;

@@ -29,7 +29,7 @@
 #include "pyaudit/record.h"
 
 #define PYAUDIT_IMAGE_MAGIC 0x31504150u /* "PAP1" */
-#define PYAUDIT_IMAGE_MAJOR 3		/* differs from ours: the image is refused */
+#define PYAUDIT_IMAGE_MAJOR 4		/* differs from ours: the image is refused */
 #define PYAUDIT_IMAGE_MINOR 0
 #define PYAUDIT_IMAGE_SIZE_MAX (64u << 20)
 #define PYAUDIT_RULES_MAX 16384
@@ -60,6 +60,7 @@ enum pyaudit_image_flags {
 	PYAUDIT_IMAGE_STAY = 1 << 1,	/* children with an environment of their own are let go */
 	PYAUDIT_IMAGE_FOLLOW_ALL = 1 << 2, /* all are followed, not Python and shells alone */
 	PYAUDIT_IMAGE_PACKAGES = 1 << 3, /* some rule asks for packages: alerts name them */
+	PYAUDIT_IMAGE_REAL = 1 << 4, /* some rule asks where paths lead: records say it */
 	/* Bits 8 to 13: how many events before it an alert tells of, at most PYAUDIT_CONTEXT_MAX. */
 	PYAUDIT_IMAGE_CONTEXT_SHIFT = 8,
 	PYAUDIT_IMAGE_CONTEXT_MASK = 0x3f,

@@ -4,7 +4,8 @@
  * a capture file. A fixed head, then items, each a 4-byte tag head and its bytes.
  *
  * Values of arguments nest: a LIST item is followed by its `count` element items. The order is:
- * NAME (only when event is OTHER), then one item per argument in order, then the origin
+ * NAME (only when event is OTHER), then one item per argument in order, then REAL and
+ * REAL_TARGET where they were asked for, then the origin
  * (frames, innermost first: FILE, FUNCTION, MODULE, PACKAGE (for each) and LINE of frame 0, then of frame
  * 1, ...; each frame starts with its FILE item), then RULES, then CONTEXT items, newest first. Unknown tags
  * are skipped by their length.
@@ -100,6 +101,8 @@ enum pyaudit_tag {
 	PYAUDIT_TAG_RULES = 37,   /* le16 each: rule numbers in the image of `generation` */
 	PYAUDIT_TAG_PACKAGE = 38, /* of the frame at hand: a distribution its file belongs to */
 	PYAUDIT_TAG_CONTEXT = 39, /* struct pyaudit_past, then its text */
+	PYAUDIT_TAG_REAL = 40,    /* where the event's path leads */
+	PYAUDIT_TAG_REAL_TARGET = 41, /* and its second path */
 };
 
 /* Head of an item. When CUT is set, a le32 with the full length stands before the bytes (and is

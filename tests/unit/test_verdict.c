@@ -36,6 +36,8 @@ struct scene {
 	struct pyaudit_value args[8];
 	struct pyaudit_value items[16];
 	struct pyaudit_origin frames[PYAUDIT_STACK_MAX];
+	struct pyaudit_value packages[8]; /* of the first frames */
+	struct pyaudit_value real[2];	  /* where path and target lead */
 	struct pyaudit_facts facts;
 	char scratch[PYAUDIT_SCRATCH_SIZE];
 };
@@ -842,7 +844,9 @@ static const unsigned text_fields[] = {
 	PYAUDIT_F_ARG1,		PYAUDIT_F_CALLER_MODULE, PYAUDIT_F_STACK_MODULE,
 	PYAUDIT_F_STACK_FILE,	PYAUDIT_F_PROC_UNIT,	 PYAUDIT_F_PROC_ARGV,
 	PYAUDIT_F_PROC_EXE,	PYAUDIT_F_EVENT,	 PYAUDIT_F_ENV_NAME,
-	PYAUDIT_F_URL_HOST,	PYAUDIT_F_LIB_PATH,
+	PYAUDIT_F_URL_HOST,	PYAUDIT_F_LIB_PATH,	 PYAUDIT_F_CALLER_PACKAGE,
+	PYAUDIT_F_STACK_PACKAGE, PYAUDIT_F_FILE_REAL,	 PYAUDIT_F_FILE_REAL,
+	PYAUDIT_F_FILE_REAL_TARGET,
 };
 static const unsigned number_fields[] = {
 	PYAUDIT_F_NET_PORT, PYAUDIT_F_CALLER_LINE, PYAUDIT_F_PROC_UID,
@@ -1043,7 +1047,7 @@ random_rules(struct random *random)
 }
 
 struct texts {
-	char bytes[40][RANDOM_TEXT_MAX];
+	char bytes[60][RANDOM_TEXT_MAX];
 	unsigned n;
 };
 
@@ -1068,13 +1072,39 @@ random_value(struct random *random, struct texts *texts, bool number)
 			value.i = below(random, 2);
 		return value;
 	}
-	assert_true(texts->n < 40);
+	assert_true(texts->n < 60);
 	out = texts->bytes[texts->n++];
 	value = pyaudit_value_text(out, below(random, 3) == 0 ? random_word(random, out)
 							      : random_text(random, out));
 	if (below(random, 6) == 0)
 		value.type = PYAUDIT_TAG_BYTES;
 	return value;
+}
+
+/* None, one or two; given at once or when they are asked for, as the agent does. */
+static void
+random_packages(struct random *random, struct pyaudit_origin *frame, struct pyaudit_value packages[2],
+		struct texts *texts)
+{
+	unsigned n = below(random, 3);
+
+	for (unsigned i = 0; i < n; i++) {
+		packages[i] = random_value(random, texts, false);
+		if (!pyaudit_value_is_text(&packages[i]))
+			packages[i] = pyaudit_value_text("requests", 8);
+	}
+	frame->packages = packages;
+	frame->n_packages = (uint8_t)n;
+}
+
+/* Where paths lead, as the agent finds it: once, and when a condition first asks. */
+static void
+random_real(struct pyaudit_event *event)
+{
+	const struct scene *scene = event->data;
+
+	event->real = scene->real[0];
+	event->real_target = scene->real[1];
 }
 
 static void
@@ -1110,7 +1140,14 @@ random_scene(struct random *random, struct scene *scene, struct texts *texts)
 			scene->frames[i].file.type = 0;
 		if (!pyaudit_value_is_text(&scene->frames[i].module))
 			scene->frames[i].module.type = 0;
+		random_packages(random, &scene->frames[i], scene->packages + 2 * i, texts);
 	}
+	if (below(random, 2) == 0)
+		scene->real[0] = random_value(random, texts, false);
+	if (below(random, 4) == 0)
+		scene->real[1] = random_value(random, texts, false);
+	scene->event.resolve = below(random, 8) != 0 ? random_real : NULL;
+	scene->event.data = scene;
 	scene->facts.fact[PYAUDIT_F_PROC_UNIT - PYAUDIT_F_PROC_PID] =
 		random_value(random, texts, false);
 	scene->facts.fact[PYAUDIT_F_PROC_EXE - PYAUDIT_F_PROC_PID] =
