@@ -23,9 +23,9 @@ bool notify_has_store(void);
 int notify_store(const char *name, const int *fds, unsigned n_fds);
 void notify_unstore(const char *name);
 
-/* What it kept and handed over at the start: asked once. */
+/* What it kept, and sockets of its own, handed over at the start: asked once. */
 struct notify_fd {
-	int fd;
+	int fd; /* -1: taken */
 	char *name;
 };
 size_t notify_stored(struct notify_fd **ret);

@@ -11,7 +11,6 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 
 #include "cleanup.h"
@@ -23,8 +22,6 @@
 #include "session.h"
 #include "store.h"
 #include "settings.h"
-
-#define ACCEPT_PER_TURN 256
 
 uint64_t
 clock_ns(int clock)
@@ -292,53 +289,6 @@ on_sinks(evutil_socket_t fd, short what, void *data)
 }
 
 static void
-listen_again(struct event *event)
-{
-	if (event != NULL && !event_pending(event, EV_READ, NULL))
-		(void)event_add(event, NULL);
-}
-
-static void
-accept_all(struct server *server, struct event *event, void (*take)(struct server *, int))
-{
-	for (unsigned i = 0; i < ACCEPT_PER_TURN; i++) {
-		int peer = accept4(event_get_fd(event), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (peer < 0) {
-			if (errno == EINTR || errno == ECONNABORTED)
-				continue;
-			if (errno == EAGAIN)
-				return;
-			/* Out of descriptors: trying on would be all we do. The sweep tries again. */
-			log_error(server->log, "cannot accept: %s", strerror(errno));
-			(void)event_del(event);
-			return;
-		}
-		take(server, peer);
-	}
-}
-
-static void
-on_agent(evutil_socket_t fd, short what, void *data)
-{
-	struct server *server = data;
-
-	(void)fd;
-	(void)what;
-	accept_all(server, server->agent_accept, session_accept);
-}
-
-static void
-on_client(evutil_socket_t fd, short what, void *data)
-{
-	struct server *server = data;
-
-	(void)fd;
-	(void)what;
-	accept_all(server, server->control_accept, control_accept);
-}
-
-static void
 on_knock_timer(evutil_socket_t fd, short what, void *data)
 {
 	struct server *server = data;
@@ -384,8 +334,8 @@ on_sweep_timer(evutil_socket_t fd, short what, void *data)
 	(void)fd;
 	(void)what;
 	sweep_some(server, now_ns);
-	listen_again(server->agent_accept);
-	listen_again(server->control_accept);
+	listener_sweep(&server->agents);
+	listener_sweep(&server->control);
 	deliver_sweep(server, now_ns);
 	limits_sweep(server->limits, now_ns, tell_summary, server);
 	(void)server_tell_sink_losses(server, server->ndjson);
@@ -500,8 +450,7 @@ server_drain(struct server *server)
 	struct session *session, *next;
 	bool all = true;
 
-	if (server->agent_accept != NULL)
-		accept_all(server, server->agent_accept, session_accept);
+	listener_accept(&server->agents);
 	for (session = LIST_FIRST(&server->sessions); session != NULL; session = next) {
 		next = LIST_NEXT(session, link);
 		all = session_drain(session) && all;
@@ -544,46 +493,6 @@ lock_dir(struct server *server, const char *dir)
 	if (ftruncate(fd, 0) < 0 || write(fd, text, strlen(text)) < 0)
 		log_warning(server->log, "cannot write %s: %s", path, strerror(errno));
 	server->lock_fd = TAKE_FD(fd);
-	return 0;
-}
-
-/* A listening socket at @dir/@name; what stands there is of a daemon that is gone: we hold the
- * lock. */
-static int
-listen_at(struct server *server, const char *name, int type, mode_t mode, char **ret_path,
-	  struct event **ret_event, event_callback_fn callback)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	CLEANUP(freep) char *path = NULL;
-	CLEANUP(closep) int fd = -1;
-	mode_t mask;
-	int r;
-
-	if (asprintf(&path, "%s/%s", server->conf->dir, name) < 0)
-		return -ENOMEM;
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		log_error(server->log, "%s is too long for a socket's path", path);
-		return -ENAMETOOLONG;
-	}
-	(void)strcpy(address.sun_path, path);
-	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	(void)unlink(path);
-	mask = umask(0777 & ~mode);
-	r = bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-	(void)umask(mask);
-	if (r == 0 && listen(fd, SERVER_BACKLOG) < 0)
-		r = -errno;
-	if (r < 0) {
-		log_error(server->log, "cannot listen at %s: %s", path, strerror(-r));
-		return r;
-	}
-	*ret_event = event_new(server->base, fd, EV_READ | EV_PERSIST, callback, server);
-	if (*ret_event == NULL || event_add(*ret_event, NULL) < 0)
-		return -ENOMEM;
-	(void)TAKE_FD(fd);
-	*ret_path = TAKE_PTR(path);
 	return 0;
 }
 
@@ -685,6 +594,31 @@ say_ready(struct server *server, int ready_fd)
 	notify_ready("watching");
 }
 
+/* Sockets, and the sessions of the daemon before: what the service manager handed over is both. */
+static int
+open_listeners(struct server *server)
+{
+	struct notify_fd *fds = NULL;
+	size_t n_fds = notify_stored(&fds);
+	unsigned n = 0;
+	int r;
+
+	server->control = (struct listener){
+		.name = PYAUDIT_CONTROL_SOCKET, .type = SOCK_STREAM, .mode = 0660, .take = control_accept};
+	server->agents = (struct listener){
+		.name = PYAUDIT_AGENT_SOCKET, .type = SOCK_SEQPACKET, .mode = 0666, .take = session_accept};
+	r = listener_open(&server->control, server, fds, n_fds);
+	if (r == 0)
+		r = listener_open(&server->agents, server, fds, n_fds);
+	if (r == 0)
+		n = store_take(server, fds, n_fds);
+	if (n > 0)
+		log_notice(server->log, "%u sessions of the daemon before go on", n);
+	notify_stored_free(fds, n_fds);
+	server->is_up = r == 0;
+	return r;
+}
+
 static void
 forget_rules(void *data, const struct rule_set *rules)
 {
@@ -744,18 +678,9 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 	if (r == 0 && options->parent_fd < 0)
 		server->unwatched = unwatched_new(server);
 	if (r == 0)
-		r = listen_at(server, PYAUDIT_CONTROL_SOCKET, SOCK_STREAM, 0660,
-			      &server->control_path, &server->control_accept, on_client);
+		r = open_listeners(server);
 	if (r == 0)
-		r = listen_at(server, PYAUDIT_AGENT_SOCKET, SOCK_SEQPACKET, 0666,
-			      &server->agent_path, &server->agent_accept, on_agent);
-	if (r == 0) {
-		unsigned n = store_take(server);
-
-		if (n > 0)
-			log_notice(server->log, "%u sessions of the daemon before go on", n);
 		say_ready(server, options->ready_fd);
-	}
 	return r;
 }
 
@@ -766,20 +691,6 @@ server_run(struct server *server)
 		if (event_base_dispatch(server->base) < 0)
 			return 1;
 	return server->exit_code;
-}
-
-static void
-close_listener(struct event **event, char **path)
-{
-	if (*event != NULL) {
-		(void)close(event_get_fd(*event));
-		event_free(*event);
-	}
-	if (*path != NULL)
-		(void)unlink(*path);
-	free(*path);
-	*event = NULL;
-	*path = NULL;
 }
 
 static void
@@ -840,13 +751,13 @@ server_fini(struct server *server)
 
 	server->is_ending = true;
 	server->end_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)SERVER_FLUSH_MS * 1000000u;
-	if (server->agent_accept != NULL) {
+	if (server->is_up) {
 		notify_stopping();
 		(void)server_drain(server);
 		server_status(server, "daemon.stop", "pyauditd stopped");
 	}
-	close_listener(&server->agent_accept, &server->agent_path);
-	close_listener(&server->control_accept, &server->control_path);
+	listener_close(&server->agents);
+	listener_close(&server->control);
 	await_sink(server, server->ndjson);
 	await_sink(server, server->journal);
 	for (session = LIST_FIRST(&server->sessions); session != NULL; session = next) {

@@ -13,6 +13,7 @@
 #include "conf.h"
 #include "held.h"
 #include "limit.h"
+#include "listener.h"
 #include "memory.h"
 #include "log.h"
 #include "pause.h"
@@ -24,7 +25,6 @@
 #include "sink.h"
 #include "unwatched.h"
 
-#define SERVER_BACKLOG 4096
 #define SERVER_KNOCK_MS 10      /* between two looks after knocks: anyone may knock */
 #define SERVER_SWEEP_MS 1000    /* ring losses, offers and silent rings are looked at this often... */
 #define SERVER_SWEEP_MAX 4096   /* ...of so many sessions; further ones the next time */
@@ -59,8 +59,8 @@ struct server {
 	uint64_t end_ns; /* CLOCK_MONOTONIC */
 	int exit_code;
 
-	struct event *agent_accept, *control_accept;
-	char *agent_path, *control_path;
+	struct listener agents, control;
+	bool is_up; /* both listen, or did */
 	struct event *drain_timer, *sweep_timer, *knock_timer, *watchdog_timer, *sink_event;
 	struct event *parent_event;
 	uint64_t knocked_ns; /* CLOCK_MONOTONIC of the last look after a knock */

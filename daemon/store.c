@@ -161,10 +161,9 @@ parse_name(const char *name, uint64_t *ret)
 }
 
 unsigned
-store_take(struct server *server)
+store_take(struct server *server, const struct notify_fd *fds, size_t n_fds)
 {
-	struct notify_fd *fds = NULL;
-	size_t n_fds = notify_stored(&fds), n = 0;
+	size_t n = 0;
 	CLEANUP(freep) struct found *found = calloc(n_fds + 1, sizeof(*found));
 	unsigned n_taken = 0;
 
@@ -172,6 +171,8 @@ store_take(struct server *server)
 	for (size_t i = 0; i < n_fds; i++) {
 		uint64_t serial = 0;
 
+		if (fds[i].fd < 0)
+			continue;
 		if (found == NULL || !parse_name(fds[i].name, &serial)) {
 			log_warning(server->log, "a descriptor named '%s' was handed to us: closed",
 				    fds[i].name);
@@ -192,6 +193,5 @@ store_take(struct server *server)
 			server->n_stored = one.serial;
 		n_taken += session_restore(server, one.serial, &one.kept);
 	}
-	notify_stored_free(fds, n_fds);
 	return n_taken;
 }

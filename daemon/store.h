@@ -11,6 +11,7 @@
 #ifndef DAEMON_STORE_H
 #define DAEMON_STORE_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -32,13 +33,15 @@ struct store_state {
 
 struct session;
 struct server;
+struct notify_fd;
 
 /* Hands a session over; what was handed over of it before goes. @ring_fd may be -1. */
 void store_put(struct session *session, int ring_fd);
 /* Its process has ended, or it will not be needed again. */
 void store_drop(struct session *session);
-/* At start: makes sessions of what is there, in the order of their serials. Returns their number. */
-unsigned store_take(struct server *server);
+/* At start: makes sessions of what was handed over (notify_stored), in the order of their serials; closes what is
+ * none. Returns their number. */
+unsigned store_take(struct server *server, const struct notify_fd *fds, size_t n_fds);
 
 /* Reads a state: 0 with the hello in @hello (STORE_HELLO_MAX bytes), or -EBADMSG. */
 int store_read(int fd, struct store_state *ret, uint8_t *hello);

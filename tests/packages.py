@@ -449,6 +449,34 @@ def restart(host):
     traffic.check("reload")
 
 
+def sockets(host):
+    """systemd holds the sockets: whoever comes starts the daemon, unless they are stopped as well."""
+    units = ("pyauditd.service", "pyauditd.socket", "pyauditd-control.socket")
+
+    def states():
+        return [host.show(unit, "ActiveState") for unit in units]
+    check(states() == ["active"] * 3 and host.run("systemctl", "is-enabled", *units).stdout.split() == ["enabled"] * 3,
+          "service and sockets are active and enabled")
+    host.run("systemctl", "stop", "pyauditd.socket", "pyauditd-control.socket")
+    check(states() == ["inactive"] * 3 and host.attack(25) == (500, False), "sockets stopped: the daemon ends with them, the act is refused")
+    time.sleep(1.5)
+    check(host.attack(26) == (500, False) and states() == ["inactive"] * 3, "sockets stopped: nobody starts it")
+    host.run("systemctl", "start", "pyauditd")
+    check(states() == ["active"] * 3, "the daemon starts its sockets")
+    host.run("systemctl", "stop", "pyauditd")
+    host.run("pyauditctl", "status")
+    check(states() == ["active"] * 3, "pyauditctl starts a daemon that was stopped")
+    wait(lambda: host.attack(27) and host.alerts(27), "the alert of attack 27")
+    host.run("rm", "/run/pyaudit/agent.sock")
+    wait(lambda: host.run("test", "-S", "/run/pyaudit/agent.sock", check=False).returncode == 0, "the socket is made anew", 10)
+    host.run("systemctl", "restart", UNIT)
+    serves(host)
+    refused(host, 28, "by a socket that was made anew")
+    host.run("systemctl", "restart", "pyauditd.socket")
+    wait(lambda: states() == ["active"] * 3, "the daemon comes back with its socket")
+    check(True, "systemctl restart pyauditd.socket")
+
+
 def without_journald(host):
     sockets = ["systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald-audit.socket"]
     host.run("systemctl", "stop", "systemd-journald.service", *sockets, check=False)
@@ -528,7 +556,7 @@ def disabled(host):
 
 # What the next ones stand on ends the story; of the others each has its say.
 STORY = (before, install, enabled)
-CHAPTERS = (exposures, bare, completion, upgrade, restart, rotation, without_journald, watchdog, rebooted, boot_parameter,
+CHAPTERS = (exposures, bare, completion, upgrade, restart, sockets, rotation, without_journald, watchdog, rebooted, boot_parameter,
             disabled, purge)
 
 

@@ -26,6 +26,9 @@ BOOTED = {
     "cmake --install build/release": ("tests/container.sh", "cmake --install build/release"),
     "systemd-sysusers && systemd-tmpfiles --create && journalctl --update-catalog": ("tests/container.sh", "journalctl --update-catalog"),
     "systemctl daemon-reload && systemctl enable --now pyauditd": ("tests/journal.py", '"systemctl", "daemon-reload"'),
+    "systemctl stop pyauditd.socket pyauditd-control.socket": (
+        "tests/packages.py", '"systemctl", "stop", "pyauditd.socket", "pyauditd-control.socket"'),
+    "systemctl start pyauditd": ("tests/packages.py", '"systemctl", "start", "pyauditd"'),
     "apt-get purge pyauditd libpyaudit-agent": ("tests/packages.py", '"purge", "-y", "--autoremove", "pyauditd", "libpyaudit-agent"'),
     "apt-get install ./pyauditd_*.deb ./libpyaudit-agent_*.deb": ("tests/packages.py", '"/root/new/pyauditd.deb", "/root/new/libpyaudit-agent.deb"'),
 }
