@@ -12,6 +12,7 @@ import time
 import pytest
 
 from conftest import MARK, MARKS, NO_EXEC, PATIENCE, SANITIZED, SYSTEM, hear, say, wait_for
+from test_store import manager  # noqa: F401 (a fixture)
 
 FULL = os.environ.get("PYAUDIT_TRANSPORT") == "full"
 
@@ -112,9 +113,8 @@ def start(server, code, n, argument):
     return programs
 
 
-def test_daemon_killed_again_and_again(daemon):
+def killed_again_and_again(server):
     processes, kills, rate = (20, 100, 200000) if FULL else (4, 4 if SANITIZED else 8, 8000)
-    server = daemon(MARKS)
     programs = start(server, STEADY, processes, rate // processes // 100)
     for program in programs:
         say(program, "go")
@@ -137,6 +137,18 @@ def test_daemon_killed_again_and_again(daemon):
     for pid, n in raised.items():
         assert count.received(pid) + count.reported(pid) == n, (pid, n, count.received(pid), count.reported(pid))
         assert count.received(pid) > 0
+    return count
+
+
+def test_daemon_killed_again_and_again(daemon):
+    killed_again_and_again(daemon(MARKS))
+
+
+def test_daemon_killed_with_its_store(manager):
+    """What stood in the rings, and what was read and not written, is with the service manager meanwhile."""
+    count = killed_again_and_again(manager)
+    assert set(count.causes()) <= {"full"}, "only a ring with no room loses anything"
+    assert FULL or not count.causes()
 
 
 def test_flood_from_many(daemon):
