@@ -20,9 +20,11 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from documents import commands
+
 NSPAWN = ["systemd-nspawn", "--quiet", "--hostname=localhost", "--register=no", "--keep-unit", "--resolv-conf=off",
           "--timezone=off", "--console=read-only", "-b", "-D"]
-UNIT = "shop.service"
+UNIT = "myapp.service"  # as in docs/INSTALL.md
 APP = """
 import ctypes
 import os
@@ -82,6 +84,17 @@ Before=sysinit.target
 [Service]
 Type=oneshot
 ExecStart=/bin/mount --bind /root/cmdline /proc/cmdline
+"""
+# Instead of a person who answers.
+APT = """
+APT::Get::Assume-Yes "true";
+quiet "2";
+"""
+# A unit that gets a profile: in it this act is refused, without it is none of the rules' business.
+NOTEBOOK = "notebook.service"
+NOTEBOOK_SERVICE = """
+[Service]
+ExecStart=/usr/bin/python3 -c 'import os, time; os.system("true"); print("it ran", flush=True); time.sleep(100000)'
 """
 # What an installation may leave: the package manager's own memory, and what any boot writes.
 NOT_COMPARED = re.compile(r"^/(proc|sys|dev|run|tmp|var/tmp|root|var/log|var/cache|var/lib/(apt|dpkg|systemd|dbus|ucf|logrotate)|"
@@ -147,7 +160,7 @@ class Host:
     def inside(self, *command):
         return ["nsenter", "-t", str(self.leader()), "-m", "-u", "-i", "-p", "-r", "-w", "env", "-i", "TERM=dumb",
                 "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8",
-                "DEBIAN_FRONTEND=noninteractive"] + list(command)
+                "DEBIAN_FRONTEND=noninteractive", "APT_CONFIG=/root/apt.conf"] + list(command)
 
     def run(self, *command, check=True):
         done = subprocess.run(self.inside(*command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -155,6 +168,12 @@ class Host:
         if check and done.returncode:
             raise Failed("%s: exit status %d\n%s" % (" ".join(command), done.returncode, done.stdout[-3000:]))
         return done
+
+    def told(self, folder, *lines):
+        """What a document says, as it stands there. Returns the last one's output."""
+        for line in lines:
+            done = self.run("sh", "-ec", "cd %s && %s" % (folder, line))
+        return done.stdout
 
     def show(self, unit, name):
         return self.run("systemctl", "show", "-P", name, unit).stdout.strip()
@@ -294,6 +313,8 @@ def prepare(host):
     host.path("/srv/shop/shop.py").write_text(APP.replace("@EXECVE@", EXECVE[platform.machine()]))
     host.path("/etc/systemd/system/" + UNIT).write_text(SERVICE % host.port)
     host.path("/etc/systemd/system/" + BARE).write_text(BARE_SERVICE)
+    host.path("/etc/systemd/system/" + NOTEBOOK).write_text(NOTEBOOK_SERVICE)
+    host.path("/root/apt.conf").write_text(APT)
     host.path("/var/log/journal").mkdir(parents=True, exist_ok=True)
     host.path("/etc/machine-id").write_text("")
     wants = host.path("/etc/systemd/system/multi-user.target.wants")
@@ -315,11 +336,10 @@ def exposures(host):
 
 
 def install(host):
-    host.run("apt-get", "-qq", "update")
+    packages, service, front = commands("INSTALL.md", "Debian 12 and 13")[1:4]
+    host.run("apt-get", "update")
     started = time.monotonic()
-    host.run("apt-get", "-qq", "install", "-y", "/root/old/pyauditd.deb", "/root/old/libpyaudit-agent.deb")
-    host.run("systemctl", "enable", "--now", "pyauditd")
-    host.run("pyauditctl", "enable", "--restart", UNIT)
+    host.told("/root/old", packages, service, front)
     serves(host)
     status, owned = host.attack(2)
     wait(lambda: host.alerts(2), "the first alert")
@@ -395,7 +415,7 @@ def completion(host):
         os.write(terminal, b"autoload -U compinit; compinit -u -D; unsetopt beep; echo rea''dy\n")
         wait(lambda: shows("ready\r\n"), "zsh")
         for typed, wanted in (("pyauditctl relo", "pyauditctl reload "), ("pyauditctl enable --mode obs", "--mode observe "),
-                              ("pyauditctl disable sho", "disable " + UNIT), ("pyauditctl rules che", "rules check ")):
+                              ("pyauditctl disable mya", "disable " + UNIT), ("pyauditctl rules che", "rules check ")):
             seen = b""
             os.write(terminal, b"\x15" + typed.encode() + b"\t")
             try:
@@ -432,11 +452,13 @@ def boot_parameter(host):
 
 def upgrade(host):
     main_pid, daemon = host.show(UNIT, "MainPID"), host.show("pyauditd", "MainPID")
+    packages, *questions = commands("UPGRADING.md", "Upgrading")
     with Traffic(host, 1000) as traffic:
-        host.run("apt-get", "-qq", "install", "-y", "/root/new/pyauditd.deb", "/root/new/libpyaudit-agent.deb")
+        host.told("/root/new", packages)
     check(host.show("pyauditd", "MainPID") != daemon, "the upgrade starts the new daemon")
     check(host.show(UNIT, "MainPID") == main_pid, "the upgrade does not start the service anew")
     traffic.check("upgrade")
+    host.told("/root", *questions)
 
 
 def restart(host):
@@ -457,11 +479,12 @@ def sockets(host):
         return [host.show(unit, "ActiveState") for unit in units]
     check(states() == ["active"] * 3 and host.run("systemctl", "is-enabled", *units).stdout.split() == ["enabled"] * 3,
           "service and sockets are active and enabled")
-    host.run("systemctl", "stop", "pyauditd.socket", "pyauditd-control.socket")
+    stop, start = commands("OPERATIONS.md", "The service")
+    host.told("/root", stop)
     check(states() == ["inactive"] * 3 and host.attack(25) == (500, False), "sockets stopped: the daemon ends with them, the act is refused")
     time.sleep(1.5)
     check(host.attack(26) == (500, False) and states() == ["inactive"] * 3, "sockets stopped: nobody starts it")
-    host.run("systemctl", "start", "pyauditd")
+    host.told("/root", start)
     check(states() == ["active"] * 3, "the daemon starts its sockets")
     host.run("systemctl", "stop", "pyauditd")
     host.run("pyauditctl", "status")
@@ -487,6 +510,34 @@ def without_journald(host):
     check(True, "without journald: the alert is there when journald is")
 
 
+def profile(host):
+    """Rules that a unit has for itself."""
+    def starts(*command):
+        host.run(*command)
+        begun = time.time()
+        host.run("systemctl", "restart", NOTEBOOK)
+        said = wait(lambda: [e["MESSAGE"] for e in host.journal("-u", NOTEBOOK, "_COMM=python3", "--since=@%f" % begun)
+                             if e["MESSAGE"] == "it ran" or e["MESSAGE"].startswith("PermissionError")], "what %s says" % NOTEBOOK)
+        return said[0]
+    check(starts("pyauditctl", "enable", NOTEBOOK) == "it ran", "enabled: the host's rules let it pass")
+    rows = [json.loads(line) for line in host.run("pyauditctl", "ps", "--json", check=False).stdout.splitlines()]
+    check([r["profile"] for r in rows if r.get("unit") == NOTEBOOK] == ["server"], "pyauditctl ps tells the host's profile")
+    said = starts("pyauditctl", "enable", "--profile", "agent", NOTEBOOK)
+    check("'agent-program' denied" in said, "enable --profile agent: it is refused there")
+    check(host.get("/ping?host=x") == (200, "0"), "enable --profile agent: not in another unit")
+    check(starts("pyauditctl", "disable", NOTEBOOK) == "it ran", "disabled: it passes")
+    host.run("systemctl", "stop", NOTEBOOK)
+    check(not list(host.path("/etc/pyaudit/pyauditd.conf.d").glob("*notebook*")), "disabled: no setting is left")
+
+
+def operations(host):
+    """What an operator is told to do, where it is told for: on a host with the service."""
+    lines = commands("OPERATIONS.md", "Day to day") + commands("OPERATIONS.md", "Tuning")
+    for line in lines:
+        host.told("/root", line)
+    check(len(lines) > 10, "%d commands of docs/OPERATIONS.md do what it says" % len(lines))
+
+
 def watchdog(host):
     """A daemon that is frozen is noticed and replaced."""
     dropin = host.path("/run/systemd/system/pyauditd.service.d")
@@ -509,7 +560,8 @@ def purge(host):
     host.run("pyauditctl", "enable", "--host")
     host.run("pyauditctl", "activate", "/usr/bin/python3")
     check(host.path("/etc/ld.so.preload").exists(), "the agent is also in front of the host, and in /usr/bin/python3")
-    host.run("apt-get", "-qq", "purge", "-y", "--autoremove", "pyauditd", "libpyaudit-agent")
+    host.told("/root", *commands("INSTALL.md", "Removing"))
+    host.run("apt-get", "autoremove", "--purge")
     host.run("systemctl", "restart", UNIT)
     serves(host)
     status, owned = host.attack(32)
@@ -535,8 +587,10 @@ def before(host):
 def enabled(host):
     refused(host, 3, "enabled")
     check(host.journal("-u", "pyauditd", "PYAUDIT_EVENT=daemon.start"), "journalctl -u pyauditd tells of its start")
-    check("was denied an act" in host.run("journalctl", "-x", "--no-pager", "PYAUDIT_RULE=reverse-shell").stdout,
-          "journalctl -x explains the alert")
+    of_unit, explained, status = (host.told("/root", line) for line in commands("INSTALL.md", "Debian 12 and 13")[4:])
+    check("owned-3;" in of_unit, "journalctl -u %s shows it to a person" % UNIT)
+    check("was denied an act" in explained, "journalctl -x explains the alert")
+    check("denied" in status, "pyauditctl status tells of it")
 
 
 def rebooted(host):
@@ -551,13 +605,13 @@ def disabled(host):
     serves(host)
     status, owned = host.attack(30)
     check(status == 200 and owned, "disabled: nothing is refused")
-    check(not list(host.path("/etc/systemd/system").glob("shop.service.d*")), "disabled: no drop-in is left")
+    check(not list(host.path("/etc/systemd/system").glob(UNIT + ".d*")), "disabled: no drop-in is left")
 
 
 # What the next ones stand on ends the story; of the others each has its say.
 STORY = (before, install, enabled)
-CHAPTERS = (exposures, bare, completion, upgrade, restart, sockets, rotation, without_journald, watchdog, rebooted, boot_parameter,
-            disabled, purge)
+CHAPTERS = (exposures, bare, completion, upgrade, restart, sockets, rotation, profile, operations, without_journald, watchdog,
+            rebooted, boot_parameter, disabled, purge)
 
 
 def tell_of(host):

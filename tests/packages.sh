@@ -38,8 +38,10 @@ done
 build() { # build SUITE DIR: packages, and the same with a lower version; on bookworm, whose rpmlint is recent, RPMs
 	unpack "$work/build" "$1" "$(build_image "$1" $([ "$1" != bookworm ] || echo rpm rpmlint))"
 	clone "$work/build/root/pyaudit" || return 1
+	said=$(python3 "$here/tests/documents.py" INSTALL.md "Debian 12 and 13" | head -n 1)
 	enter "$work/build" sh -c '
-		cd /root/pyaudit && sh packaging/deb.sh /root/new >/root/log 2>&1 || { tail -n 40 /root/log; exit 1; }
+		cd /root/pyaudit && eval "$1" >/root/log 2>&1 || { tail -n 40 /root/log; exit 1; }
+		mv build/deb /root/new
 		cd /root/new && lintian --allow-root --fail-on error,warning --tag-display-limit 0 *.changes || exit 1
 		echo "ok: lintian $(lintian --print-version) says nothing of $(ls *.changes)"
 		apparmor_parser -Q -K /root/pyaudit/packaging/apparmor/usr.sbin.pyauditd 2>/root/log || { cat /root/log; exit 1; }
@@ -53,11 +55,12 @@ build() { # build SUITE DIR: packages, and the same with a lower version; on boo
 			rm -rf /root/tree
 		done
 		command -v rpmlint >/dev/null || exit 0
-		cd /root/pyaudit && sh packaging/rpm.sh /root/rpm >/root/log 2>&1 || { tail -n 40 /root/log; exit 1; }
+		cd /root/pyaudit && eval "$2" >/root/log 2>&1 || { tail -n 40 /root/log; exit 1; }
 		tail -n 1 /root/log
 		grep -q "checked; 0 errors, 0 warnings" /root/log || { tail -n 20 /root/log; exit 1; }
-		rpm -qlp /root/rpm/RPMS/*/pyauditd-0*.rpm | grep -q "^/usr/share/pyaudit/profiles/agent.json" || exit 1
-		echo "ok: rpmbuild builds the spec, rpmlint says nothing of it"' </dev/null || return 1
+		rpm -qlp build/rpm/RPMS/*/pyauditd-0*.rpm | grep -q "^/usr/share/pyaudit/profiles/agent.json" || exit 1
+		echo "ok: rpmbuild builds the spec, rpmlint says nothing of it"' \
+		sh "$said" "$(python3 "$here/tests/documents.py" INSTALL.md "RPM")" </dev/null || return 1
 	mkdir -p "$2"
 	cp -r "$work/build/root/new" "$work/build/root/old" "$2/"
 	rm -rf --one-file-system "$work/build"
@@ -88,11 +91,11 @@ for suite; do
 	say "$suite: a host"
 	host=$work/host-$suite
 	unpack "$host" "$suite" "$(image "$suite" host systemd systemd-sysv dbus python3-flask gunicorn zsh logrotate)"
-	for version in old new; do
-		mkdir -p "$host/root/$version"
-		for name in pyauditd libpyaudit-agent; do
-			cp "$work/packages-$suite/$version/$name"[._]*deb "$host/root/$version/$name.deb"
-		done
+	# Where docs/INSTALL.md and docs/UPGRADING.md have them.
+	mkdir -p "$host/root/old/build/deb" "$host/root/new"
+	for name in pyauditd libpyaudit-agent; do
+		cp "$work/packages-$suite/old/$name"[._]*deb "$host/root/old/build/deb/${name}_old.deb"
+		cp "$work/packages-$suite/new/$name"[._]*deb "$host/root/new/${name}_new.deb"
 	done
 	status=0
 	keep timeout 1200 python3 -B "$here/tests/packages.py" "$host" || status=$?
