@@ -147,9 +147,9 @@ pyaudit_value_is_text(const struct pyaudit_value *v)
 
 /* fields.c */
 
-/* One joined command line or, of other events, where a path leads, argv of a shell, the four lists of a stack, kinds
- * of credentials: whatever rules ask of an event, it fits. */
-#define PYAUDIT_SCRATCH_SIZE 8960
+/* One joined command line or, of other events, where a path leads, argv of a shell, programs, the four lists of a stack,
+ * kinds of credentials: whatever rules ask of an event, it fits. */
+#define PYAUDIT_SCRATCH_SIZE 10240
 
 /*
  * Puts into *ret the value of an EVENT or ORIGIN field: STR/BYTES for text fields, INT, BOOL, or
@@ -168,6 +168,20 @@ struct pyaudit_value pyaudit_script_of(const struct pyaudit_value *argv, char *b
 /* The systemd unit and the container id in a control group path; absent where there is none. */
 struct pyaudit_value pyaudit_unit_of(const struct pyaudit_value *cgroup);
 struct pyaudit_value pyaudit_container_of(const struct pyaudit_value *cgroup);
+
+/* programs.c: what a command line starts */
+
+#define PYAUDIT_PROGRAMS_MAX PYAUDIT_LIST_MAX
+
+struct pyaudit_program_word {
+	struct pyaudit_value name; /* last component; STR */
+	unsigned at;		   /* its word of argv */
+};
+
+/* The last component of @path, and of the words of @argv, a LIST, that it is told to start, as far as they can be told
+ * from its options; what they are told to start in turn. Returns how many, 1 at least. */
+unsigned pyaudit_programs(const struct pyaudit_value *path, const struct pyaudit_value *argv,
+			  struct pyaudit_program_word ret[PYAUDIT_PROGRAMS_MAX]);
 
 /* codec.c */
 

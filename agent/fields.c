@@ -203,34 +203,82 @@ takes_next_word(const struct pyaudit_value *v)
 	return v->len >= 2 && v->s[1] != '-' && (v->s[v->len - 1] | 0x20) == 'o';
 }
 
-/* A shell that is handed a command: its name is a shell's, and an option word before the first
- * operand has a 'c' in it (sh -c, bash -lc, bash -o pipefail -c). More words than are kept may
- * hide one: that counts as handed. */
 static bool
-exec_shell(struct pyaudit_event *event, struct pyaudit_value *ret)
+is_shell(const struct pyaudit_value *name)
 {
-	struct pyaudit_value path, name, argv;
-	bool is_shell = false;
-
-	if (runs_system_shell(event))
-		return give_bool(true, ret);
-	if (!exec_path(event, &path) || !give_last_component(&path, &name))
-		return false;
 	for (unsigned i = 0; i < sizeof(shells) / sizeof(shells[0]); i++)
-		is_shell = is_shell || text_is(&name, shells[i]);
-	if (!is_shell || !exec_argv(event, &argv))
-		return give_bool(false, ret);
-	for (unsigned i = 1; i < argv.n_items; i++) {
-		const struct pyaudit_value *v = &argv.items[i];
+		if (text_is(name, shells[i]))
+			return true;
+	return false;
+}
+
+/* Is the shell that is word @at handed a command: has an option word before its first operand a 'c' in it (sh -c,
+ * bash -lc, bash -o pipefail -c)? More words than are kept may hide one: that counts as handed. */
+static bool
+is_handed(const struct pyaudit_value *argv, unsigned at)
+{
+	for (unsigned i = at + 1; i < argv->n_items; i++) {
+		const struct pyaudit_value *v = &argv->items[i];
 
 		if (!pyaudit_value_is_text(v) || v->len < 2 || (v->s[0] != '-' && v->s[0] != '+'))
-			return give_bool(false, ret);
+			return false;
 		if (v->s[0] == '-' && v->s[1] != '-' && memchr(v->s, 'c', v->len) != NULL)
-			return give_bool(true, ret);
+			return true;
 		if (takes_next_word(v))
 			i++;
 	}
-	return give_bool((argv.flags & PYAUDIT_VALUE_CUT) != 0, ret);
+	return (argv->flags & PYAUDIT_VALUE_CUT) != 0;
+}
+
+/* A shell, by itself or behind env and the like, that is handed a command. In one word (env -S) it is taken for handed. */
+static bool
+exec_shell(struct pyaudit_event *event, struct pyaudit_value *ret)
+{
+	struct pyaudit_program_word programs[PYAUDIT_PROGRAMS_MAX];
+	struct pyaudit_value path, argv;
+	unsigned n;
+
+	if (runs_system_shell(event))
+		return give_bool(true, ret);
+	if (!exec_path(event, &path))
+		return false;
+	if (!exec_argv(event, &argv))
+		return give_bool(false, ret);
+	n = pyaudit_programs(&path, &argv, programs);
+	for (unsigned i = 0; i < n; i++) {
+		const struct pyaudit_program_word *program = &programs[i];
+		const struct pyaudit_value *word = &argv.items[program->at];
+
+		if (!is_shell(&program->name))
+			continue;
+		if (is_handed(&argv, program->at) ||
+		    (program->at > 0 && memchr(word->s, ' ', word->len) != NULL))
+			return give_bool(true, ret);
+	}
+	return give_bool(false, ret);
+}
+
+static bool
+exec_programs(struct pyaudit_event *event, struct pyaudit_value *ret)
+{
+	static const struct pyaudit_value no_words = {.type = PYAUDIT_TAG_LIST};
+	struct pyaudit_program_word programs[PYAUDIT_PROGRAMS_MAX];
+	struct pyaudit_value path, argv, *items;
+	unsigned n;
+
+	if (!exec_path(event, &path))
+		return false;
+	if (runs_system_shell(event) || !exec_argv(event, &argv))
+		argv = no_words;
+	n = pyaudit_programs(&path, &argv, programs);
+	items = scratch_take(event, n * (uint32_t)sizeof(*items));
+	if (items == NULL)
+		return false;
+	for (unsigned i = 0; i < n; i++)
+		items[i] = programs[i].name;
+	*ret = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST, .n_items = (uint16_t)n, .full_len = n,
+				      .items = items};
+	return true;
 }
 
 static bool
@@ -560,6 +608,8 @@ pyaudit_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value 
 		return exec_argv(event, ret);
 	case PYAUDIT_F_EXEC_CMDLINE:
 		return exec_cmdline(event, ret);
+	case PYAUDIT_F_EXEC_PROGRAMS:
+		return exec_programs(event, ret);
 	case PYAUDIT_F_EXEC_SHELL:
 		return exec_shell(event, ret);
 	case PYAUDIT_F_FILE_NAME:

@@ -26,8 +26,8 @@ static_assert(N_EVENT_FIELDS <= 64, "fields fit the word of those fetched");
 
 /* Fields that say the same of the same arguments, wherever and whenever the event is raised. A new one
  * is not among them until it is put here. */
-#define PURE_FIELDS ((UINT64_C(2) << PYAUDIT_F_SECRET_KIND) - 1)
-static_assert(PYAUDIT_F_SECRET_KIND - PYAUDIT_F_EVENT == 43, "each of these fields is pure");
+#define PURE_FIELDS ((UINT64_C(2) << PYAUDIT_F_EXEC_PROGRAMS) - 1)
+static_assert(PYAUDIT_F_EXEC_PROGRAMS - PYAUDIT_F_EVENT == 44, "each of these fields is pure");
 
 #define MEMO_SIZE 64
 

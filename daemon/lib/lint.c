@@ -64,6 +64,7 @@ may_have(unsigned event, unsigned field)
 	case PYAUDIT_F_EXEC_ARGV:
 	case PYAUDIT_F_EXEC_CMDLINE:
 	case PYAUDIT_F_EXEC_SHELL:
+	case PYAUDIT_F_EXEC_PROGRAMS:
 		return has_source(event, PYAUDIT_F_EXEC_PATH, PYAUDIT_F_EXEC_CWD);
 	case PYAUDIT_F_FILE_PATH:
 	case PYAUDIT_F_FILE_NAME:

@@ -12,11 +12,11 @@ def tried(name, act):
     try:
         made = act()
     except PermissionError as error:
-        print(name, "refused" if "pyauditd" in str(error) else "failed: %r" % error)
+        print(name, "refused" if "pyauditd" in str(error) else "failed: %r" % error, sep="\\t")
     except Exception as error:
-        print(name, "failed: %r" % error)
+        print(name, "failed: %r" % error, sep="\\t")
     else:
-        print(name, "passed")
+        print(name, "passed", sep="\\t")
         if isinstance(made, int) and made > 2: os.close(made)
 """
 
@@ -24,7 +24,7 @@ def tried(name, act):
 def said_of(ctl_run, python, code, *rules, **more):
     result = ctl_run([python, "-I", "-c", TRY + code], *rules, **more)
     assert result.returncode == 0, str(result)[:2000]
-    return dict(line.split(" ", 1) for line in result.stdout.splitlines()), result
+    return dict(line.split("\t", 1) for line in result.stdout.splitlines()), result
 
 
 # Where paths lead
@@ -105,3 +105,94 @@ def test_what_nobody_asks_for_is_not_said(ctl_run, python, place):
     assert said == {"link": "passed"}
     (alert,) = result.kind("alert")
     assert "file_real" not in alert
+
+
+# What arguments are
+
+PATHS = {
+    "str": "open('/etc/hosts')",
+    "subclass": "open(type('S', (str,), {'__str__': lambda s: 'x'})('/etc/hosts'))",
+    "bytes": "open(b'/etc/hosts')",
+    "PathLike": "open(Path('/etc/hosts'))",
+    "PathLike of bytes": "open(type('P', (), {'__fspath__': lambda s: b'/etc/hosts'})())",
+    "os.open": "os.open(Path('/etc/hosts'), os.O_RDONLY)",
+    "slashes": "open('//etc///hosts')",
+    "dots": "open('/etc/./../etc/hosts')",
+    "os.stat's PathLike": "os.listdir(Path('/etc/hosts'))",
+    "trailing": "os.listdir('/etc/hosts/')",
+    "removed": "os.remove(Path('/etc/hosts'))",
+}
+
+
+def test_paths_are_text_whatever_holds_them(ctl_run, python):
+    said, result = said_of(ctl_run, python, "".join("tried(%r, lambda: %s)\n" % case for case in PATHS.items()),
+                           rule("r", "@file", "file.path under '/etc/hosts'"))
+    assert said == dict.fromkeys(PATHS, "refused"), str(result)
+
+
+def test_surrogate_escapes_are_the_bytes_they_stand_for(ctl_run, python, tmp_path):
+    code = "tried('escaped', lambda: open('/tmp/\\udcff\\udc80'))\ntried('bytes', lambda: open(b'/tmp/\\xff\\x80'))\n" \
+           "tried('latin', lambda: open('/dev/null'))\n"
+    said, _ = said_of(ctl_run, python, code, rule("r", "open", r"file.path = '/tmp/\xff\x80'"))
+    assert said == {"escaped": "refused", "bytes": "refused", "latin": "passed"}
+
+
+def test_a_number_in_place_of_a_path_is_a_descriptor(ctl_run, python):
+    code = "fd = os.open('/', os.O_RDONLY)\ntried('listdir', lambda: os.listdir(fd))\ntried('path', lambda: os.listdir('/'))\n" \
+           "tried('none', lambda: os.listdir())\n"
+    said, _ = said_of(ctl_run, python, code, rule("r", "os.listdir", ["exists file.fd", "not exists file.path"]))
+    assert said == {"listdir": "refused", "path": "passed", "none": "passed"}
+
+
+INTENTS = {
+    "open('x')": False, "open('x', 'rb')": False, "open('x', 'r+')": True, "open('x', 'w')": True, "open('x', 'xb')": True,
+    "open('x', 'a')": True, "os.open('x', os.O_RDONLY)": False, "os.open('x', os.O_RDONLY | os.O_NOFOLLOW)": False,
+    "os.open('x', os.O_WRONLY)": True, "os.open('x', os.O_RDWR)": True, "os.open('x', os.O_RDONLY | os.O_CREAT)": True,
+    "os.open('x', os.O_RDONLY | os.O_TRUNC)": True, "os.open('x', os.O_APPEND)": True, "os.chmod('x', 0o600)": True,
+    "os.listdir('.')": False,
+}
+
+
+def test_open_intends_what_mode_or_flags_say(ctl_run, python, tmp_path):
+    (tmp_path / "x").write_text("")
+    code = "os.chdir(%r)\n" % str(tmp_path) + "".join("tried('%d', lambda: %s)\n" % case for case in enumerate(INTENTS))
+    code = code.replace("'x', 'xb'", "'new', 'xb'")
+    said, result = said_of(ctl_run, python, code, rule("r", "@file", ["file.write", "file.path in ['x', 'new']"]))
+    got = dict(zip(INTENTS, (said[str(i)] == "refused" for i in range(len(INTENTS)))))
+    assert got == INTENTS, str(result)
+
+
+PROGRAMS = {
+    "sh": "subprocess.call(['sh', '-c', ':'])",
+    "shell=True": "subprocess.call(':', shell=True)",
+    "argv[0]": "subprocess.call(['harmless', '-c', ':'], executable='/bin/sh')",
+    "execv": "os.execv('/bin/sh', ['harmless', '-c', ':'])",
+    "os.system": "os.system(':')",
+    "PathLike": "subprocess.call([Path('/bin/sh'), '-c', ':'])",
+    "bytes": "subprocess.call([b'/bin/sh', b'-c', b':'])",
+    "env": "subprocess.call(['env', 'A=1', 'sh', '-c', ':'])",
+    "env -S": "subprocess.call(['/usr/bin/env', '-S', 'sh -c :'])",
+    "nohup": "subprocess.call(['nohup', '/bin/sh', '-c', ':'])",
+    "nested": "subprocess.call(['nice', '-n', '5', 'timeout', '-k', '1', '5', 'sh', '-c', ':'])",
+    "sudo": "subprocess.call(['sudo', '-n', '-u', 'root', 'sh', '-c', ':'])",
+    "busybox": "subprocess.call(['busybox', 'sh', '-c', ':'])",
+    "posix_spawn": "os.posix_spawn('/usr/bin/env', ['env', 'sh', '-c', ':'], os.environ)",
+}
+NO_SHELLS = {"true": "subprocess.call(['true'])", "a name": "subprocess.call(['env', 'true', 'sh', '-c'])",
+             "argv[0] alone": "subprocess.call(['sh', '-c'], executable='/bin/true')"}
+
+
+def test_a_shell_is_found_behind_other_programs(ctl_run, python):
+    code = "".join("tried(%r, lambda: %s)\n" % case for case in {**PROGRAMS, **NO_SHELLS}.items())
+    said, result = said_of(ctl_run, python, code, rule("r", "@exec", "exec.programs in ['sh', 'bash', 'dash']"))
+    refused = {name: said[name].startswith(("refused", "failed: PermissionError")) for name in PROGRAMS}
+    assert refused == dict.fromkeys(PROGRAMS, True), str(result)
+    assert {name: said[name] for name in NO_SHELLS} == dict.fromkeys(NO_SHELLS, "passed"), str(result)
+    assert sum(1 for e in result.kind("alert") if e["action"] == "block") >= len(PROGRAMS)
+
+
+def test_a_shell_that_is_given_a_command_behind_env_is_one(ctl_run, python):
+    code = "tried('env', lambda: subprocess.call(['env', 'sh', '-c', ':']))\n" \
+           "tried('script', lambda: subprocess.call(['env', 'sh', '/dev/null', '-c']))\n"
+    said, _ = said_of(ctl_run, python, code, rule("r", "subprocess.Popen", "exec.shell"))
+    assert said == {"env": "refused", "script": "passed"}

@@ -25,6 +25,24 @@ static const struct pyaudit_value bash_lc[] = {TEXT("bash"), TEXT("-lc"), TEXT("
 static const struct pyaudit_value bash_file[] = {TEXT("bash"), TEXT("script"), TEXT("-c")};
 static const struct pyaudit_value bash_o[] = {TEXT("bash"), TEXT("-eo"), TEXT("pipefail"), TEXT("+x"),
 					      TEXT("--rcfile"), TEXT("x"), TEXT("-c"), TEXT("id")};
+static const struct pyaudit_value env_sh[] = {TEXT("env"), TEXT("-i"), TEXT("A=/b"), TEXT("/bin/sh"), TEXT("-c"),
+					      TEXT("id")};
+static const struct pyaudit_value env_split[] = {TEXT("env"), TEXT("-S"), TEXT("bash -c id")};
+static const struct pyaudit_value env_split_in[] = {TEXT("env"), TEXT("-vSbash -c id")};
+static const struct pyaudit_value env_split_long[] = {TEXT("env"), TEXT("--split-string=/bin/zsh -c id")};
+static const struct pyaudit_value env_name[] = {TEXT("env"), TEXT("python3"), TEXT("sh"), TEXT("-c")};
+static const struct pyaudit_value sudo_sh[] = {TEXT("sudo"), TEXT("-n"), TEXT("-u"), TEXT("www"), TEXT("--"),
+					       TEXT("timeout"), TEXT("-k"), TEXT("5"), TEXT("10"), TEXT("nice"),
+					       TEXT("-n"), TEXT("5"), TEXT("dash"), TEXT("-c"), TEXT("id")};
+static const struct pyaudit_value nohup_ls[] = {TEXT("nohup"), TEXT("ls"), TEXT("sh"), TEXT("-c")};
+static const struct pyaudit_value as_sh[] = {TEXT("-sh"), TEXT("-c"), TEXT("id")};
+static const struct pyaudit_value applet[] = {TEXT("busybox"), TEXT("sh"), TEXT("-c"), TEXT("id")};
+static const struct pyaudit_value called[] = {TEXT("ash"), TEXT("-c"), TEXT("id")};
+static const struct pyaudit_value find_exec[] = {TEXT("find"), TEXT("/srv"), TEXT("-name"), TEXT("x"),
+						 TEXT("-exec"), TEXT("sh"), TEXT("-c"), TEXT("id"), TEXT(";")};
+static const struct pyaudit_value bwrap[] = {TEXT("bwrap"), TEXT("--ro-bind"), TEXT("/"), TEXT("/"), TEXT("sh")};
+static const struct pyaudit_value blank[] = {TEXT("nice"), TEXT("/opt/my own/sh"), TEXT("-c"), TEXT("id")};
+static const struct pyaudit_value loader[] = {TEXT("ld"), TEXT("--library-path"), TEXT("/x"), TEXT("/bin/sh")};
 static const struct pyaudit_value opaque[] = {OBJECT, INT(22)};
 static const struct pyaudit_value ls[] = {TEXT("ls"), TEXT("-c")};
 static const struct pyaudit_value inet[] = {TEXT("10.0.0.1"), INT(443)};
@@ -57,6 +75,53 @@ static const struct fact facts[] = {
 	 "0"},
 	{PYAUDIT_EV_OS_EXEC, {TEXT("/usr/bin/bash"), LIST(bash_o), NONE}, PYAUDIT_F_EXEC_SHELL, "1"},
 	{PYAUDIT_EV_OS_EXEC, {TEXT("/bin/ls"), LIST(ls), NONE}, PYAUDIT_F_EXEC_SHELL, "0"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("env"), LIST(env_sh), NONE, NONE}, PYAUDIT_F_EXEC_PROGRAMS,
+	 "[env,sh]"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("env"), LIST(env_sh), NONE, NONE}, PYAUDIT_F_EXEC_SHELL, "1"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("/usr/bin/env"), LIST(env_split), NONE, NONE}, PYAUDIT_F_EXEC_PROGRAMS,
+	 "[env,bash,bash -c id]"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("/usr/bin/env"), LIST(env_split), NONE, NONE}, PYAUDIT_F_EXEC_SHELL, "1"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("env"), LIST(env_split_in), NONE, NONE}, PYAUDIT_F_EXEC_PROGRAMS,
+	 "[env,bash,-vSbash -c id]"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("env"), LIST(env_split_in), NONE, NONE}, PYAUDIT_F_EXEC_SHELL, "1"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("env"), LIST(env_split_long), NONE, NONE}, PYAUDIT_F_EXEC_PROGRAMS,
+	 "[env,zsh,zsh -c id]"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("env"), LIST(env_split_long), NONE, NONE}, PYAUDIT_F_EXEC_SHELL, "1"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("env"), LIST(env_name), NONE, NONE}, PYAUDIT_F_EXEC_PROGRAMS,
+	 "[env,python3]"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("env"), LIST(env_name), NONE, NONE}, PYAUDIT_F_EXEC_SHELL, "0"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("sudo"), LIST(sudo_sh), NONE, NONE}, PYAUDIT_F_EXEC_PROGRAMS,
+	 "[sudo,www,timeout,5,10,nice,5,dash]"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("sudo"), LIST(sudo_sh), NONE, NONE}, PYAUDIT_F_EXEC_SHELL, "1"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("nohup"), LIST(nohup_ls), NONE, NONE}, PYAUDIT_F_EXEC_PROGRAMS,
+	 "[nohup,ls]"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("nohup"), LIST(nohup_ls), NONE, NONE}, PYAUDIT_F_EXEC_SHELL, "0"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("/bin/ls"), LIST(as_sh), NONE, NONE}, PYAUDIT_F_EXEC_PROGRAMS,
+	 "[ls]"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("/bin/ls"), LIST(as_sh), NONE, NONE}, PYAUDIT_F_EXEC_SHELL, "0"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("/bin/sh"), LIST(ls), NONE, NONE}, PYAUDIT_F_EXEC_PROGRAMS,
+	 "[sh]"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("/bin/sh"), LIST(ls), NONE, NONE}, PYAUDIT_F_EXEC_SHELL, "1"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("/bin/busybox"), LIST(applet), NONE, NONE}, PYAUDIT_F_EXEC_PROGRAMS,
+	 "[busybox,sh]"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("/bin/busybox"), LIST(applet), NONE, NONE}, PYAUDIT_F_EXEC_SHELL, "1"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("/bin/busybox"), LIST(called), NONE, NONE}, PYAUDIT_F_EXEC_PROGRAMS,
+	 "[busybox,ash]"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("/bin/busybox"), LIST(called), NONE, NONE}, PYAUDIT_F_EXEC_SHELL, "1"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("find"), LIST(find_exec), NONE, NONE}, PYAUDIT_F_EXEC_PROGRAMS,
+	 "[find,srv,x,sh,id,;]"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("find"), LIST(find_exec), NONE, NONE}, PYAUDIT_F_EXEC_SHELL, "1"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("bwrap"), LIST(bwrap), NONE, NONE}, PYAUDIT_F_EXEC_PROGRAMS,
+	 "[bwrap,,,sh]"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("bwrap"), LIST(bwrap), NONE, NONE}, PYAUDIT_F_EXEC_SHELL, "0"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("nice"), LIST(blank), NONE, NONE}, PYAUDIT_F_EXEC_PROGRAMS,
+	 "[nice,my,sh]"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("nice"), LIST(blank), NONE, NONE}, PYAUDIT_F_EXEC_SHELL, "1"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("/lib64/ld-linux-x86-64.so.2"), LIST(loader), NONE, NONE}, PYAUDIT_F_EXEC_PROGRAMS,
+	 "[ld-linux-x86-64.so.2,x,sh]"},
+	{PYAUDIT_EV_SUBPROCESS_POPEN, {TEXT("/lib64/ld-linux-x86-64.so.2"), LIST(loader), NONE, NONE}, PYAUDIT_F_EXEC_SHELL, "0"},
+	{PYAUDIT_EV_OS_SYSTEM, {TEXT("env id")}, PYAUDIT_F_EXEC_PROGRAMS, "[sh]"},
+	{PYAUDIT_EV_OPEN, {TEXT("env"), TEXT("r"), INT(0)}, PYAUDIT_F_EXEC_PROGRAMS, ""},
 	{PYAUDIT_EV_PTY_SPAWN, {LIST(ls)}, PYAUDIT_F_EXEC_PATH, "ls"},
 	{PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC, {LIST(sh_c), LIST(bash_lc), NONE},
 	 PYAUDIT_F_EXEC_NAME, "sh"},
