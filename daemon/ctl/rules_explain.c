@@ -13,7 +13,9 @@
 #include "cleanup.h"
 #include "client.h"
 #include "explain.h"
+#include "explain_memory.h"
 #include "json.h"
+#include "replay.h"
 #include "rules_cmd.h"
 #include "stage.h"
 #include "unparse.h"
@@ -26,7 +28,8 @@ static const char help[] =
 	"\n"
 	"Says why an event is judged as it is: every rule that looks at it, whether each of its\n"
 	"conditions and exceptions holds, the field's value where one does not, which rule decides,\n"
-	"and in which file and line all that stands.\n"
+	"and in which file and line all that stands. Of an event of a capture it also says what\n"
+	"rules with memory held before it, and whether they alert at it.\n"
 	"\n"
 	"An ARG that is JSON (7, null, [\"sh\", \"-c\"], {\"object\": \"socket\"}) is taken as such,\n"
 	"all else as text. The object is a test as in rule files, without `expect`.\n"
@@ -254,6 +257,10 @@ add_part(struct json *json, const struct explain_part *part)
 	json_object(json);
 	json_key(json, part->exception != NULL ? "exception" : "condition");
 	json_str(json, part->text);
+	if (part->step != NULL) {
+		json_key(json, "step");
+		json_uint(json, part->step_number);
+	}
 	json_key(json, "holds");
 	json_bool(json, part->holds);
 	if (part->exception != NULL) {
@@ -275,7 +282,7 @@ add_part(struct json *json, const struct explain_part *part)
 }
 
 static void
-add_rule(struct json *json, const struct explain_rule *one)
+add_rule(struct json *json, const struct explain_rule *one, const struct explain_memory *memory)
 {
 	const struct rule *rule = one->rule;
 
@@ -290,6 +297,7 @@ add_rule(struct json *json, const struct explain_rule *one)
 	json_bool(json, one->holds);
 	json_key(json, "decides");
 	json_bool(json, one->decides);
+	explain_memory_json(json, one, memory);
 	json_key(json, "allowed_by");
 	json_str(json, one->allowed_by != NULL ? one->allowed_by->id : NULL);
 	json_key(json, "file");
@@ -316,7 +324,8 @@ add_rule(struct json *json, const struct explain_rule *one)
 }
 
 static int
-print_json(const struct explain *explain, const struct rule_set *set, const char *name)
+print_json(const struct explain *explain, const struct rule_set *set, const char *name,
+	   const struct explain_memory *memory)
 {
 	CLEANUP(buf_fini) struct buf out;
 	struct json json;
@@ -338,7 +347,7 @@ print_json(const struct explain *explain, const struct rule_set *set, const char
 	json_key(&json, "rules");
 	json_array(&json);
 	for (size_t i = 0; i < explain->n_rules; i++)
-		add_rule(&json, &explain->rules[i]);
+		add_rule(&json, &explain->rules[i], memory);
 	json_array_end(&json);
 	json_object_end(&json);
 	return rules_print_json(&out, CTL_OK);
@@ -380,6 +389,8 @@ static void
 print_part(const struct explain_part *part)
 {
 	(void)printf("    %-5s ", part->holds ? "true" : "false");
+	if (part->step != NULL)
+		(void)printf("step %u%s", part->step_number, part->text != NULL ? ": " : "");
 	if (part->exception != NULL && part->expr == NULL) {
 		(void)fputs("exception of ", stdout);
 		text_print_cell(stdout, part->exception->owner, 0);
@@ -387,18 +398,22 @@ print_part(const struct explain_part *part)
 	} else {
 		if (part->exception != NULL)
 			(void)fputs("exception: ", stdout);
-		text_print_cell(stdout, part->text, 0);
+		if (part->text != NULL)
+			text_print_cell(stdout, part->text, 0);
 	}
 	print_place(part->file, part->line);
 	print_tests(part);
 }
 
 static void
-print_rule(const struct explain_rule *one, bool whole)
+print_rule(const struct explain_rule *one, const struct explain_memory *memory, bool whole)
 {
 	const struct rule *rule = one->rule;
 
-	(void)printf("%s  ", one->decides ? "DECIDES " : one->holds ? "matches " : "does not");
+	(void)printf("%s  ", one->decides	    ? "DECIDES "
+			     : !one->holds	    ? "does not"
+			     : one->matched != 0    ? "counts  "
+						    : "matches ");
 	text_print_cell(stdout, rule->id, 0);
 	(void)printf(", %s%s", rule->allow ? "allow" : action_name(rule->action),
 		     rule->observe ? " (observed)" : "");
@@ -411,8 +426,13 @@ print_rule(const struct explain_rule *one, bool whole)
 		(void)printf("    changed: %s", rule->origins[i].what);
 		print_place(rule->origins[i].file, rule->origins[i].line);
 	}
+	if (one->holds || whole)
+		explain_memory_print(one, memory);
 	for (size_t i = 0; i < one->n_parts; i++) {
 		bool against = one->parts[i].holds == (one->parts[i].exception != NULL);
+
+		if (one->holds && one->parts[i].step != NULL && !one->parts[i].holds)
+			continue; /* another step */
 
 		if (whole || against)
 			print_part(&one->parts[i]);
@@ -423,36 +443,41 @@ print_rule(const struct explain_rule *one, bool whole)
 
 static int
 print_text(const struct request *request, const struct explain *explain,
-	   const struct rule_set *set, const char *name)
+	   const struct rule_set *set, const char *name, const struct explain_memory *memory)
 {
 	size_t n_holding = 0;
+	bool counts = false;
 
+	for (size_t i = 0; i < explain->n_rules; i++)
+		counts = counts || explain->rules[i].matched != 0;
 	text_print_cell(stdout, name, 0);
 	(void)printf(": %s%s",
 		     explain->verdict.action == PYAUDIT_ACTION_NONE
-			     ? "no rule asks for it"
+			     ? counts ? "only rules with memory ask for it" : "no rule asks for it"
 			     : action_name((enum pyaudit_action)explain->verdict.action),
 		     explain->verdict.observed ? " (would have been refused)" : "");
 	for (unsigned i = 0; i < explain->verdict.n_hits; i++)
 		(void)printf("%s%s", i == 0 ? " by " : ", ",
 			     rules_id_at(set, explain->verdict.hits[i]));
+	explain_memory_print_alerts(memory);
 	(void)putchar('\n');
 	for (size_t i = 0; i < explain->n_rules; i++)
 		if (explain->rules[i].holds) {
-			print_rule(&explain->rules[i], true);
+			print_rule(&explain->rules[i], memory, true);
 			n_holding++;
 		}
 	(void)printf("%zu of %zu rules that look at %s match%s\n", n_holding, explain->n_rules,
 		     name, n_holding < explain->n_rules ? "; the others:" : "");
 	for (size_t i = 0; i < explain->n_rules; i++)
 		if (!explain->rules[i].holds)
-			print_rule(&explain->rules[i], request->all);
+			print_rule(&explain->rules[i], memory, request->all);
 	return CTL_OK;
 }
 
 static int
 explain(const struct request *request, const struct rule_set *set, const char *name,
-	const struct pyaudit_facts *facts, struct pyaudit_event *event)
+	const struct pyaudit_facts *facts, struct pyaudit_event *event,
+	const struct explain_memory *memory)
 {
 	struct explain result = {0};
 	struct diag diag;
@@ -467,8 +492,8 @@ explain(const struct request *request, const struct rule_set *set, const char *n
 		diag_print(&diag, stderr);
 		r = CTL_USAGE;
 	} else {
-		r = request->json ? print_json(&result, set, name)
-				  : print_text(request, &result, set, name);
+		r = request->json ? print_json(&result, set, name, memory)
+				  : print_text(request, &result, set, name, memory);
 	}
 	explain_fini(&result);
 	diag_fini(&diag);
@@ -533,7 +558,7 @@ explain_typed(struct request *request, const struct rule_set *set)
 		const struct rule_test *test = &typed->rules[0].tests[0];
 
 		stage_set(stage, test);
-		r = explain(request, set, test->event, &stage->facts, &stage->event);
+		r = explain(request, set, test->event, &stage->facts, &stage->event, NULL);
 	}
 	diag_fini(&diag);
 	return r;
@@ -542,9 +567,70 @@ explain_typed(struct request *request, const struct rule_set *set)
 struct sought {
 	const struct request *request;
 	const struct rule_set *set;
+	struct replay replay; /* of what comes before it, for memories */
+	struct diag diag;
+	struct explain_memory memory;
 	bool found;
 	int code;
 };
+
+/* A rule's memory alerts; while the event asked for is judged, that is told of it. */
+static void
+take_alert(void *data, struct report *report)
+{
+	struct sought *sought = data;
+
+	for (unsigned i = 0; i < sought->memory.n; i++)
+		if (&sought->memory.of[i].rule->memory == report->memory)
+			sought->memory.of[i].alerts = true;
+}
+
+static void
+look(struct sought *sought, const struct capture_event *captured, struct report *report,
+     const struct memory_hits *hits)
+{
+	for (unsigned i = 0; i < hits->n; i++) {
+		struct explain_remembered *of = &sought->memory.of[sought->memory.n];
+
+		if (hits->hit[i].part == RULE_EXCEPTED)
+			continue;
+		of->rule = &sought->set->rules[hits->hit[i].rule];
+		of->step = hits->hit[i].part == RULE_STEP ? hits->hit[i].index + 1u : 0;
+		replay_look(&sought->replay, captured, report, hits, i, &of->state);
+		sought->memory.n++;
+	}
+}
+
+static int
+remember(struct sought *sought, const struct capture_event *captured)
+{
+	struct report report = {
+		.time_ns = captured->decoded->time_ns,
+		.process = captured->process,
+		.decoded = captured->decoded,
+		.rules = sought->set,
+	};
+	struct pyaudit_verdict verdict;
+	struct memory_hits hits;
+	int r = replay_judge(&sought->replay, captured, &verdict);
+
+	if (r != 0)
+		return r;
+	replay_apply(captured, &verdict);
+	(void)replay_sort(&sought->replay, captured, &hits);
+	if (captured->number == sought->request->number)
+		look(sought, captured, &report, &hits);
+	return replay_remember(&sought->replay, captured, &report, &hits, take_alert, sought);
+}
+
+static int
+take_clock(void *data, uint64_t time_ns)
+{
+	struct sought *sought = data;
+
+	replay_clock(&sought->replay, time_ns, take_alert, sought);
+	return 0;
+}
 
 static int
 take_event(void *data, const struct capture_event *captured)
@@ -552,19 +638,22 @@ take_event(void *data, const struct capture_event *captured)
 	struct sought *sought = data;
 	struct pyaudit_event *event = &captured->decoded->event;
 	char name[PYAUDIT_RECORD_MAX + 1];
+	int r = remember(sought, captured);
 
-	if (captured->number != sought->request->number)
-		return 0;
+	if (r != 0 || captured->number != sought->request->number)
+		return r;
 	memcpy(name, event->name, event->name_len);
 	name[event->name_len] = '\0';
 	sought->found = true;
-	sought->code = explain(sought->request, sought->set, name, captured->facts, event);
+	sought->code = explain(sought->request, sought->set, name, captured->facts, event,
+			       &sought->memory);
 	return -ECANCELED;
 }
 
 static int
 explain_captured(const struct request *request, const struct rule_set *set)
 {
+	static const struct capture_reader reader = {.event = take_event, .clock = take_clock};
 	CLEANUP(fclosep) FILE *in = fopen(request->capture, "re");
 	struct sought sought = {.request = request, .set = set};
 	struct capture_summary summary = {0};
@@ -575,9 +664,18 @@ explain_captured(const struct request *request, const struct rule_set *set)
 		ctl_error("cannot read '%s': %s", request->capture, strerror(errno));
 		return CTL_FAILED;
 	}
-	r = capture_read(in, &(struct capture_reader){.event = take_event}, &sought, &summary, why);
+	diag_init(&sought.diag);
+	replay_init(&sought.replay, set, &sought.diag);
+	sought.replay.observe = request->observe;
+	r = capture_read(in, &reader, &sought, &summary, why);
+	replay_fini(&sought.replay);
+	if (r == RULES_E_INVALID)
+		diag_print(&sought.diag, stderr);
+	diag_fini(&sought.diag);
 	if (sought.found)
 		return sought.code;
+	if (r == RULES_E_INVALID)
+		return CTL_USAGE;
 	if (r == CAPTURE_E_INVALID)
 		ctl_error("%s: %s", request->capture, why);
 	else if (r < 0)

@@ -38,17 +38,38 @@ explain_fini(struct explain *explain)
 	*explain = (struct explain){0};
 }
 
+static bool
+is_among(const uint8_t *events, char *const *others, size_t n_others, const char *name, unsigned event)
+{
+	if (event != PYAUDIT_EV_OTHER)
+		return (events[event / 8] >> event % 8 & 1) != 0;
+	for (size_t i = 0; i < n_others; i++)
+		if (strcmp(others[i], name) == 0)
+			return true;
+	return false;
+}
+
+static bool
+step_looks_at(const struct rule_step *step, const char *name, unsigned event)
+{
+	return is_among(step->events, step->other_events, step->n_other_events, name, event);
+}
+
 bool
 explain_looks_at(const struct rule *rule, const char *name, unsigned event)
 {
-	if (rule->disabled)
-		return false;
-	if (event != PYAUDIT_EV_OTHER)
-		return (rule->events[event / 8] >> event % 8 & 1) != 0;
-	for (size_t i = 0; i < rule->n_other_events; i++)
-		if (strcmp(rule->other_events[i], name) == 0)
-			return true;
-	return false;
+	return !rule->disabled &&
+	       is_among(rule->events, rule->other_events, rule->n_other_events, name, event);
+}
+
+/* The first step of its memory that looks at the event, or NULL. */
+static const struct rule_step *
+step_of(const struct rule *rule, const struct asked *asked)
+{
+	for (unsigned i = 0; !rule->disabled && i < rule->memory.n_steps; i++)
+		if (step_looks_at(&rule->memory.steps[i], asked->name, asked->event->id))
+			return &rule->memory.steps[i];
+	return NULL;
 }
 
 int
@@ -173,15 +194,76 @@ add_exception(const struct asked *asked, const struct rule *rule,
 	return fill_part(asked, rule, part);
 }
 
-static int
-explain_rule(const struct asked *asked, const struct rule *rule, struct explain_rule *ret)
+/* The rule's conditions or a step's alone are asked of the events that the step looks at. */
+static struct rule
+seen_by(const struct rule *rule, const struct rule_step *step)
 {
-	int r = rule->when != NULL ? holds(&ret->holds, asked, rule, rule->when) : 0;
+	struct rule view = *rule;
 
-	ret->rule = rule;
-	ret->parts = calloc(rule->n_conditions + rule->n_exceptions + 1, sizeof(*ret->parts));
-	if (ret->parts == NULL)
+	memcpy(view.events, step->events, sizeof(view.events));
+	view.other_events = step->other_events;
+	view.n_other_events = step->n_other_events;
+	return view;
+}
+
+static int
+add_step(const struct asked *asked, const struct rule *rule, unsigned i, struct explain_part *part)
+{
+	const struct rule_step *step = &rule->memory.steps[i];
+	struct rule view = seen_by(rule, step);
+	struct buf text;
+
+	*part = (struct explain_part){.expr = step->when,
+				      .step = step,
+				      .step_number = i + 1,
+				      .file = step->when != NULL ? step->when->file : rule->owner_file,
+				      .line = step->when != NULL ? step->when->line : rule->line,
+				      .holds = step_looks_at(step, asked->name, asked->event->id)};
+	if (step->when == NULL)
+		return 0;
+	buf_init(&text);
+	unparse_expr(&text, step->when);
+	buf_add_char(&text, '\0');
+	if (text.failed) {
+		buf_fini(&text);
 		return -ENOMEM;
+	}
+	part->text = part->made = text.data;
+	return part->holds ? fill_part(asked, &view, part) : 0;
+}
+
+/* What of a rule with memory matches: its own conditions and steps, as its records say. */
+static int
+match_memory(const struct asked *asked, const struct rule *rule, unsigned *ret)
+{
+	CLEANUP(image_fini) struct image image = {0};
+	struct rule alone = *rule;
+	struct rule_set set = {.rules = &alone, .n_rules = 1};
+	struct compile_options options = {.generation = 1};
+	struct pyaudit_verdict verdict;
+	enum rule_part part;
+	unsigned index;
+	int r;
+
+	(void)rules_number(&set);
+	r = compile_rules(&image, &set, &options, asked->diag);
+	if (r != 0)
+		return r;
+	stage_judge(image.bytes, asked->name, asked->facts, asked->event, &verdict);
+	for (unsigned i = 0; i < verdict.n_hits; i++)
+		if (rules_at(&set, verdict.hits[i], &part, &index) != NULL && part != RULE_EXCEPTED)
+			*ret |= part == RULE_STEP ? 2u << index : 1u;
+	return 0;
+}
+
+/* Conditions and exceptions; those of a sequence go for each step, those of an absence for its start. */
+static int
+add_conditions(const struct asked *asked, const struct rule *rule, struct explain_rule *ret)
+{
+	struct rule view = rule->memory.kind == RULE_SEQUENCE ? seen_by(rule, step_of(rule, asked))
+							      : *rule;
+	int r = 0;
+
 	for (size_t i = 0; r == 0 && i < rule->n_conditions; i++) {
 		const struct rule_condition *condition = &rule->conditions[i];
 
@@ -190,10 +272,34 @@ explain_rule(const struct asked *asked, const struct rule *rule, struct explain_
 								 .file = condition->file,
 								 .line = condition->line,
 								 .column = condition->column};
-		r = fill_part(asked, rule, &ret->parts[ret->n_parts++]);
+		r = fill_part(asked, &view, &ret->parts[ret->n_parts++]);
 	}
 	for (size_t i = 0; r == 0 && i < rule->n_exceptions; i++)
-		r = add_exception(asked, rule, &rule->exceptions[i], &ret->parts[ret->n_parts++]);
+		r = add_exception(asked, &view, &rule->exceptions[i], &ret->parts[ret->n_parts++]);
+	return r;
+}
+
+static int
+explain_rule(const struct asked *asked, const struct rule *rule, struct explain_rule *ret)
+{
+	int r = 0;
+
+	if (rule->memory.kind != RULE_NO_MEMORY) {
+		r = match_memory(asked, rule, &ret->matched);
+		ret->holds = ret->matched != 0;
+	} else if (rule->when != NULL) {
+		r = holds(&ret->holds, asked, rule, rule->when);
+	}
+	ret->rule = rule;
+	ret->parts = calloc(rule->n_conditions + rule->n_exceptions + rule->memory.n_steps + 1,
+			    sizeof(*ret->parts));
+	if (ret->parts == NULL)
+		return -ENOMEM;
+	if (r == 0 && (rule->memory.kind == RULE_SEQUENCE ||
+		       explain_looks_at(rule, asked->name, asked->event->id)))
+		r = add_conditions(asked, rule, ret);
+	for (unsigned i = 0; r == 0 && i < rule->memory.n_steps; i++)
+		r = add_step(asked, rule, i, &ret->parts[ret->n_parts++]);
 	return r;
 }
 
@@ -212,7 +318,7 @@ attribute(struct explain *explain, const struct rule_set *set)
 				 rules_at(set, explain->verdict.hits[h], &part, &index) == one->rule;
 		one->decides = counts && rules_at(set, explain->verdict.hits[0], &part, &index) ==
 						 one->rule;
-		if (!one->holds || counts)
+		if (!one->holds || counts || one->rule->memory.kind != RULE_NO_MEMORY)
 			continue;
 		for (size_t j = 0; j < explain->n_rules && one->allowed_by == NULL; j++) {
 			const struct explain_rule *other = &explain->rules[j];
@@ -222,6 +328,25 @@ attribute(struct explain *explain, const struct rule_set *set)
 					one->allowed_by = other->rule;
 		}
 	}
+}
+
+/* Memories and exceptions are recorded, and told to nobody. */
+static void
+take_out_silent(struct pyaudit_verdict *verdict, const struct rule_set *set)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < verdict->n_hits; i++) {
+		enum rule_part part;
+		unsigned index;
+		const struct rule *rule = rules_at(set, verdict->hits[i], &part, &index);
+
+		if (rule == NULL || !rule_part_is_silent(rule, part))
+			verdict->hits[n++] = verdict->hits[i];
+	}
+	if (n == 0 && verdict->n_hits > 0 && verdict->action == PYAUDIT_ACTION_RECORD)
+		verdict->action = PYAUDIT_ACTION_NONE;
+	verdict->n_hits = (uint8_t)n;
 }
 
 int
@@ -237,11 +362,13 @@ explain_event(struct explain *ret, const struct rule_set *set, bool observe, con
 	if (r != 0)
 		return r;
 	stage_judge(image.bytes, name, facts, event, &explain.verdict);
+	take_out_silent(&explain.verdict, set);
 	explain.rules = calloc(set->n_rules + 1, sizeof(*explain.rules));
 	if (explain.rules == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; r == 0 && i < set->n_rules; i++) {
-		if (!explain_looks_at(&set->rules[i], name, event->id))
+		if (!explain_looks_at(&set->rules[i], name, event->id) &&
+		    step_of(&set->rules[i], &asked) == NULL)
 			continue;
 		explain.rules[explain.n_rules].number = (unsigned)i;
 		r = explain_rule(&asked, &set->rules[i], &explain.rules[explain.n_rules++]);

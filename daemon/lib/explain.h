@@ -26,6 +26,8 @@ struct explain_part {
 	const char *text;	 /* as written; of an exception: made from its expression */
 	char *made;
 	const struct rule_exception *exception; /* or NULL */
+	const struct rule_step *step; /* of a memory; or NULL */
+	unsigned step_number;	      /* from 1 */
 	const char *file;
 	unsigned line, column;
 	bool holds;
@@ -38,13 +40,14 @@ struct explain_rule {
 	unsigned number;
 	bool holds;   /* alone */
 	bool decides; /* its action is the verdict's */
+	unsigned matched; /* with memory: bit 0 its own conditions, the others its steps */
 	const struct rule *allowed_by; /* that took it out of the verdict, or NULL */
-	struct explain_part *parts;    /* conditions, then exceptions */
+	struct explain_part *parts;    /* conditions, then exceptions, then steps */
 	size_t n_parts;
 };
 
 struct explain {
-	struct pyaudit_verdict verdict; /* of all rules together */
+	struct pyaudit_verdict verdict; /* of all rules without memory together */
 	struct explain_rule *rules;	/* that look at the event; in order of reading */
 	size_t n_rules;
 };

@@ -34,6 +34,7 @@ struct waiting {
 	TAILQ_ENTRY(waiting) link; /* in order of arrival */
 	struct keyhash key;
 	uint64_t time_ns, due_ns;
+	uint64_t seq; /* of the report that it came with */
 	const struct rule_set *rules;
 	unsigned rule;
 	struct process *process;
@@ -490,6 +491,7 @@ begin_absence(struct memory *memory, const struct report *report, unsigned rule,
 		.key = key,
 		.time_ns = time_ns,
 		.due_ns = time_ns + (m->within_ms + MEMORY_GRACE_MS) * 1000000u,
+		.seq = report->seq,
 		.rules = report->rules,
 		.rule = rule,
 		.process = process.out != NULL ? process_ref(process.out) : NULL,
@@ -513,8 +515,7 @@ memory_sort(struct pyaudit_decoded *decoded, const struct rule_set *rules, struc
 		unsigned index;
 		const struct rule *rule = rules_at(rules, decoded->hits[i], &part, &index);
 
-		if (rule == NULL || part == RULE_OBSERVED ||
-		    (part == RULE_WHOLE && rule->memory.kind == RULE_NO_MEMORY)) {
+		if (rule == NULL || !rule_part_is_silent(rule, part)) {
 			decoded->hits[n++] = decoded->hits[i];
 			continue;
 		}
@@ -576,10 +577,62 @@ memory_judge(struct memory *memory, struct report *report, const struct memory_h
 	}
 }
 
+static unsigned
+steps_within(const struct entry *entry, const struct rule_memory *m, uint64_t time_ns)
+{
+	unsigned steps = 0;
+
+	for (unsigned i = 0; entry->times != NULL && i < m->n_steps * MEMORY_STEP_TIMES; i++) {
+		uint64_t at = entry->times[i];
+
+		if (at != 0 && at <= time_ns && time_ns - at <= m->within_ms * 1000000u)
+			steps |= 1u << i / MEMORY_STEP_TIMES;
+	}
+	return steps;
+}
+
+static uint32_t
+times_within(const struct entry *entry, const struct rule_memory *m, uint64_t time_ns)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < entry->n; i++)
+		n += entry->times[i] >= time_ns ||
+		     time_ns - entry->times[i] <= m->within_ms * 1000000u;
+	return n;
+}
+
+void
+memory_look(struct memory *memory, struct report *report, const struct memory_hits *hits, unsigned i,
+	    const struct memory_subject *subject, struct memory_state *ret)
+{
+	const struct rule *rule = &report->rules->rules[hits->hit[i].rule];
+	const struct rule_memory *m = &rule->memory;
+	const struct rule_step *step = hits->hit[i].part == RULE_STEP ? &m->steps[hits->hit[i].index]
+								     : NULL;
+	struct keyhash key = key_of(memory, report, rule, step, subject);
+	struct entry *entry = table_find(m->kind == RULE_FIRST_SEEN ? &memory->seen : &memory->entries,
+					 key);
+	const struct waiting *waiting;
+
+	*ret = (struct memory_state){0};
+	if (m->kind == RULE_ABSENCE)
+		TAILQ_FOREACH(waiting, &memory->waiting, link)
+			ret->n += keyhash_equal(waiting->key, key);
+	else if (entry != NULL && m->kind == RULE_THRESHOLD)
+		ret->n = times_within(entry, m, report->time_ns);
+	else if (entry != NULL && m->kind == RULE_SEQUENCE)
+		ret->steps = steps_within(entry, m, report->time_ns);
+	else if (entry != NULL)
+		ret->is_known = m->keep_ms == 0 || report->time_ns / 1000000000u <=
+							   entry->seen_s + m->keep_ms / 1000;
+}
+
 static void
 fire_waiting(struct memory *memory, struct waiting *waiting, memory_fire_fn *fire, void *data)
 {
 	struct report report = {
+		.seq = waiting->seq,
 		.process = waiting->process,
 		.decoded = &memory->decoded,
 		.rules = waiting->rules,

@@ -57,6 +57,16 @@ void memory_judge(struct memory *memory, struct report *report, const struct mem
 		  const struct memory_subject *subject, const uint8_t *record, size_t record_size,
 		  uint64_t now_ns, memory_fire_fn *fire, void *data);
 
+/* What is remembered of whom @hits' @i-th is about, before it is judged. */
+struct memory_state {
+	uint32_t n;	/* threshold: events in time; absence: what waits */
+	unsigned steps; /* sequence: bitmap of those that were in time */
+	bool is_known;	/* first-seen */
+};
+
+void memory_look(struct memory *memory, struct report *report, const struct memory_hits *hits, unsigned i,
+		 const struct memory_subject *subject, struct memory_state *ret);
+
 /* Absences whose time is over. */
 void memory_sweep(struct memory *memory, uint64_t now_ns, memory_fire_fn *fire, void *data);
 /* A generation is not known any more: what waits for its rules is dropped, counted as evicted. */

@@ -176,6 +176,18 @@ replay_remember(struct replay *replay, const struct capture_event *event, struct
 }
 
 void
+replay_look(struct replay *replay, const struct capture_event *event, struct report *report,
+	    const struct memory_hits *hits, unsigned i, struct memory_state *ret)
+{
+	const struct memory_subject subject = {.process = event->process_number,
+					       .tree = event->tree};
+
+	*ret = (struct memory_state){0};
+	if (replay->memory != NULL)
+		memory_look(replay->memory, report, hits, i, &subject, ret);
+}
+
+void
 replay_clock(struct replay *replay, uint64_t now_ns, memory_fire_fn *fire, void *data)
 {
 	replay->now_ns = now_ns;

@@ -51,6 +51,9 @@ bool replay_sort(const struct replay *replay, const struct capture_event *event,
 /* What the memories make of that; @report is the event's, sorted. 0 or -ENOMEM. */
 int replay_remember(struct replay *replay, const struct capture_event *event, struct report *report,
 		    const struct memory_hits *hits, memory_fire_fn *fire, void *data);
+/* What the memories hold of it before that; @i of @hits. */
+void replay_look(struct replay *replay, const struct capture_event *event, struct report *report,
+		 const struct memory_hits *hits, unsigned i, struct memory_state *ret);
 /* The capture's clock: absences whose time is over. */
 void replay_clock(struct replay *replay, uint64_t now_ns, memory_fire_fn *fire, void *data);
 /* Another reading of the same capture begins. */

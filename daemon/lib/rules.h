@@ -263,6 +263,8 @@ size_t rules_n_numbers(const struct rule_set *set);
 /* The rule, and which part of it; NULL where the number is none. */
 const struct rule *rules_at(const struct rule_set *set, unsigned number, enum rule_part *ret_part,
 			    unsigned *ret_index);
+/* Whether such a match is told to nobody: it is for memories, or counts an exception. */
+bool rule_part_is_silent(const struct rule *rule, enum rule_part part);
 /* Its id, or "". */
 const char *rules_id_at(const struct rule_set *set, unsigned number);
 /* NULL without memory. */

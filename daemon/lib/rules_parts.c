@@ -17,6 +17,13 @@ rule_memory_name(enum rule_memory_kind kind)
 	return names[kind];
 }
 
+bool
+rule_part_is_silent(const struct rule *rule, enum rule_part part)
+{
+	return part == RULE_STEP || part == RULE_EXCEPTED ||
+	       (part == RULE_WHOLE && rule->memory.kind != RULE_NO_MEMORY);
+}
+
 size_t
 rule_n_parts(const struct rule *rule)
 {

@@ -209,6 +209,18 @@ def test_rules_with_memory_say_the_same_byte_for_byte(ctl_run, python_few, tmp_p
     assert sorted(fired) == ["burst", "burst", "dropper", "left", "new-host", "new-host"], fired
     again, _ = replay("--no-default-rules", "--rules", rules, "--json", "--check", file)
     assert as_told(again) == live
+    # Of each event in which a memory found something, `explain` says so, and of no other.
+    numbers = {json.loads(line)["seq"]: json.loads(line)["rule"] for line in again.splitlines() if '"memory"' in line}
+    for number in sorted(numbers) + [1]:
+        told = subprocess.run([str(CTL), "rules", "explain", "--no-default-rules", "--rules", str(rules), "--capture",
+                               str(file), "--event", str(number), "--json"], stdout=subprocess.PIPE, check=True, timeout=60)
+        alerts = [r["id"] for r in json.loads(told.stdout)["rules"] if r["memory"] and r["memory"]["alerts"]]
+        # An absence alerts by the clock, in the name of what it waited for.
+        assert alerts == ([numbers[number]] if numbers.get(number, "left") != "left" else []), (number, numbers)
+    fifth = min(n for n in numbers if numbers[n] == "burst")
+    shown = subprocess.run([str(CTL), "rules", "explain", "--no-default-rules", "--rules", str(rules), "--capture", str(file),
+                            "--event", str(fifth)], stdout=subprocess.PIPE, check=True, timeout=60).stdout.decode()
+    assert "from memory alert burst" in shown and "this is number 5: it alerts" in shown, shown
     # Other numbers remember otherwise, and that is a difference in both directions.
     other = write_rules(tmp_path / "other.json", dict(MEMORIES[0], threshold={"count": 10, "within": "10s"}),
                         rule("brief", "os.remove", action="alert", threshold={"count": 2, "within": "10s"}), *MEMORIES[2:])

@@ -139,6 +139,60 @@ every_rule_that_looks_is_explained(void **state)
 	rules_free(rules);
 }
 
+static const char remembering[] =
+	"{\"version\":1,\"rules\":["
+	"{\"id\":\"burst\",\"title\":\"t\",\"on\":\"os.system\",\"when\":\"exec.cmdline contains 'a'\",\"action\":\"alert\","
+	"\"threshold\":{\"count\":5,\"within\":\"1s\"}},"
+	"{\"id\":\"chain\",\"title\":\"t\",\"when\":\"proc.unit = 'a.service'\",\"action\":\"alert\",\"sequence\":{"
+	"\"within\":\"1s\",\"steps\":[{\"on\":\"open\"},{\"on\":\"os.system\",\"when\":\"exec.cmdline endswith 'a'\"}]}},"
+	"{\"id\":\"left\",\"title\":\"t\",\"on\":\"open\",\"action\":\"alert\",\"absence\":{\"on\":\"os.system\",\"within\":\"1s\"}},"
+	"{\"id\":\"all\",\"title\":\"t\",\"on\":\"os.system\",\"action\":\"record\",\"tests\":["
+	"{\"event\":\"os.system\",\"args\":[\"a\"],\"proc\":{\"unit\":\"a.service\"},\"expect\":\"record\"}]}]}";
+
+static void
+what_a_memory_counts_is_no_match_but_said(void **state)
+{
+	struct rule_set *rules = parse(remembering);
+	struct stage *stage = calloc(1, sizeof(*stage));
+	struct explain explain = {0};
+	struct diag diag;
+
+	(void)state;
+	diag_init(&diag);
+	stage_set(stage, &rules->rules[3].tests[0]);
+	assert_int_equal(explain_event(&explain, rules, false, "os.system", &stage->facts,
+				       &stage->event, &diag),
+			 0);
+	assert_int_equal(explain.verdict.n_hits, 1);
+	assert_int_equal(explain.n_rules, 4);
+	assert_int_equal(explain.rules[0].matched, 1); /* itself */
+	assert_true(explain.rules[0].parts[0].holds && !explain.rules[0].decides);
+	assert_int_equal(explain.rules[1].matched, 4); /* its second step */
+	assert_int_equal(explain.rules[1].n_parts, 3);
+	assert_true(explain.rules[1].parts[0].holds); /* a condition of the whole sequence */
+	assert_false(explain.rules[1].parts[1].holds);
+	assert_true(explain.rules[1].parts[2].holds);
+	assert_string_equal(explain.rules[1].parts[2].text, "exec.cmdline endswith 'a'");
+	assert_int_equal(explain.rules[2].matched, 2); /* what it waits for */
+	assert_int_equal(explain.rules[2].n_parts, 1);
+	assert_true(explain.rules[3].decides && explain.rules[3].matched == 0);
+	explain_fini(&explain);
+
+	/* Without the last rule nobody is told of it. */
+	rules->n_rules = 3;
+	(void)rules_number(rules);
+	assert_int_equal(explain_event(&explain, rules, false, "os.system", &stage->facts,
+				       &stage->event, &diag),
+			 0);
+	assert_int_equal(explain.verdict.action, PYAUDIT_ACTION_NONE);
+	assert_int_equal(explain.verdict.n_hits, 0);
+	explain_fini(&explain);
+	rules->n_rules = 4;
+	diag_fini(&diag);
+	free(stage);
+	rules_free(rules);
+}
+
 static void
 coverage_counts_what_tests_reach(void **state)
 {
@@ -169,6 +223,7 @@ main(void)
 		cmocka_unit_test(conditions_become_text_again),
 		cmocka_unit_test(long_lists_are_cut),
 		cmocka_unit_test(every_rule_that_looks_is_explained),
+		cmocka_unit_test(what_a_memory_counts_is_no_match_but_said),
 		cmocka_unit_test(coverage_counts_what_tests_reach),
 	};
 
