@@ -137,9 +137,8 @@ answer_error(struct client *client, const char *error, const struct diag *diag)
 	buf_fini(&line);
 }
 
-/* Rules with memory, and what exceptions are good for. */
 static void
-add_memory(const struct server *server, const struct rule_set *rules, struct json *json)
+add_memory(const struct server *server, struct json *json)
 {
 	struct memory_stats stats = memory_stats(server->memory);
 
@@ -156,6 +155,23 @@ add_memory(const struct server *server, const struct rule_set *rules, struct jso
 	json_key(json, "alerts");
 	json_uint(json, stats.n_fired);
 	json_object_end(json);
+}
+
+static void
+add_count(struct json *json, const struct rule_count *count)
+{
+	json_key(json, "hits");
+	json_uint(json, count != NULL ? count->n : 0);
+	json_key(json, "last");
+	if (count != NULL && count->last_ns != 0)
+		json_time(json, count->last_ns);
+	else
+		json_null(json);
+}
+
+static void
+add_exceptions(const struct rule_set *rules, struct json *json)
+{
 	json_key(json, "exceptions");
 	json_array(json);
 	for (size_t i = 0; i < rules->n_rules; i++)
@@ -173,13 +189,7 @@ add_memory(const struct server *server, const struct rule_set *rules, struct jso
 			json_str(json, exception->expires[0] != 0 ? exception->expires : NULL);
 			json_key(json, "expired");
 			json_bool(json, exception->when == NULL);
-			json_key(json, "hits");
-			json_uint(json, exception->count->n);
-			json_key(json, "last");
-			if (exception->count->last_ns != 0)
-				json_time(json, exception->count->last_ns);
-			else
-				json_null(json);
+			add_count(json, exception->count);
 			json_key(json, "file");
 			json_str(json, exception->file);
 			json_key(json, "line");
@@ -249,7 +259,8 @@ add_facts(struct server *server, struct json *json)
 	json_key(json, "lost");
 	json_uint(json, server->stats.n_lost);
 	report_losses_json(server->stats.lost_by, json);
-	add_memory(server, rules, json);
+	add_memory(server, json);
+	add_exceptions(rules, json);
 	json_key(json, "sinks");
 	json_array(json);
 	add_sink(server->ndjson, json);
@@ -279,6 +290,35 @@ answer_status(struct client *client)
 	if (session->state == SESSION_READY)
 		session_json(session, &json);
 	json_array_end(&json);
+	json_object_end(&json);
+	answer(client, &line, true);
+	buf_fini(&line);
+}
+
+/* What rules and exceptions are good for. */
+static void
+answer_rules(struct client *client)
+{
+	const struct server *server = client->server;
+	const struct rule_set *rules = policy_rules(&server->policy, server->policy.generation);
+	struct buf line;
+	struct json json = begin_status(&line, true);
+
+	json_key(&json, "generation");
+	json_uint(&json, server->policy.generation);
+	json_key(&json, "since");
+	json_time(&json, clock_ns(CLOCK_REALTIME) - (clock_ns(CLOCK_MONOTONIC) - server->started_ns));
+	json_key(&json, "rules");
+	json_array(&json);
+	for (size_t i = 0; i < rules->n_rules; i++) {
+		json_object(&json);
+		json_key(&json, "id");
+		json_str(&json, rules->rules[i].id);
+		add_count(&json, rules->rules[i].count);
+		json_object_end(&json);
+	}
+	json_array_end(&json);
+	add_exceptions(rules, &json);
 	json_object_end(&json);
 	answer(client, &line, true);
 	buf_fini(&line);
@@ -670,6 +710,9 @@ take_request(struct client *client, const char *line, size_t len)
 	switch (request.kind) {
 	case REQUEST_STATUS:
 		answer_status(client);
+		break;
+	case REQUEST_RULES:
+		answer_rules(client);
 		break;
 	case REQUEST_TAIL:
 	case REQUEST_CAPTURE:

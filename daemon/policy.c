@@ -290,8 +290,7 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 	if (r < 0)
 		return r;
 
-	if (policy->kept[policy->newest].rules != NULL)
-		rules_share_counts(rules, policy->kept[policy->newest].rules);
+	rules_share_counts(rules, policy->kept[policy->newest].rules);
 	policy->newest = (policy->newest + 1) % POLICY_KEPT;
 	if (policy->forget != NULL && policy->kept[policy->newest].rules != NULL)
 		policy->forget(policy->data, policy->kept[policy->newest].rules);

@@ -54,6 +54,19 @@ server_line(struct server *server, const struct report *report)
 }
 
 static void
+count_hits(const struct report *report)
+{
+	for (unsigned i = 0; i < report->decoded->n_hits; i++) {
+		const struct rule *rule = report_rule_at(report, i);
+
+		if (rule == NULL || rule->count == NULL)
+			continue;
+		rule->count->n++;
+		rule->count->last_ns = report->time_ns;
+	}
+}
+
+static void
 count_report(struct server *server, const struct report *report)
 {
 	switch (report->kind) {
@@ -63,6 +76,7 @@ count_report(struct server *server, const struct report *report)
 		/* fall through */
 	case REPORT_EVENT:
 		server->stats.n_events++;
+		count_hits(report);
 		break;
 	case REPORT_LOSS:
 		server->stats.n_lost += report->lost;

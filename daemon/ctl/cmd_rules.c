@@ -183,11 +183,11 @@ static const struct subcommand {
 	rules_main_fn *main;
 	ctl_main_fn *own; /* reads its command line itself */
 	enum { NEEDS_PATHS, HAS_DEFAULT, NEEDS_ID, NO_PATHS } paths;
-	enum { NO_OPTIONS, COVERS, LINTS } options; /* --coverage; --strict and --notes */
+	enum { NO_OPTIONS, COVERS, LINTS, ASKS } options; /* --coverage; --strict and --notes; --dir */
 } subcommands[] = {
 	{"check", check_help, check, NULL, NEEDS_PATHS, LINTS},
 	{"test", rules_test_help, rules_test, NULL, NEEDS_PATHS, COVERS},
-	{"list", rules_list_help, rules_list, NULL, HAS_DEFAULT, NO_OPTIONS},
+	{"list", rules_list_help, rules_list, NULL, HAS_DEFAULT, ASKS},
 	{"show", rules_show_help, rules_show, NULL, NEEDS_ID, NO_OPTIONS},
 	{"explain", NULL, NULL, rules_explain, NO_PATHS, NO_OPTIONS},
 	{"schema", schema_help, rules_schema, NULL, NO_PATHS, NO_OPTIONS},
@@ -243,13 +243,14 @@ static int
 parse_options(const struct subcommand *command, int argc, char **argv,
 	      struct rules_request *request, bool *ret_help)
 {
-	enum { JSON = 256, COVERAGE, STRICT, NOTES, HELP };
+	enum { JSON = 256, COVERAGE, STRICT, NOTES, DIR, HELP };
 	static const struct option options[] = {
 		{"help", no_argument, NULL, HELP},
 		{"json", no_argument, NULL, JSON},
 		{"coverage", no_argument, NULL, COVERAGE},
 		{"strict", no_argument, NULL, STRICT},
 		{"notes", no_argument, NULL, NOTES},
+		{"dir", required_argument, NULL, DIR},
 		{0},
 	};
 	int option;
@@ -270,6 +271,10 @@ parse_options(const struct subcommand *command, int argc, char **argv,
 			request->strict = true;
 		else if (option == NOTES && command->options == LINTS)
 			request->notes = true;
+		else if (option == DIR && command->options == ASKS)
+			request->dir = optarg;
+		else if (option == ':')
+			return ctl_usage_error("rules", "option '%s' needs a value", argv[optind - 1]);
 		else
 			return ctl_usage_error("rules", "unknown option '%s'", argv[optind - 1]);
 	}
@@ -291,6 +296,7 @@ run_with_paths(const struct subcommand *command, struct rules_request *request,
 	}
 	if (command->paths == NO_PATHS && n_paths > 0)
 		return ctl_usage_error("rules", "unexpected argument '%s'", paths[0]);
+	request->has_paths = n_paths > 0;
 	if (command->paths == NO_PATHS || n_paths > 0)
 		return run(command, request, paths, n_paths);
 	if (command->paths == NEEDS_PATHS)

@@ -12,6 +12,8 @@ struct rules_request {
 	bool coverage;	/* of `test` */
 	bool strict, notes; /* of `check` */
 	const char *id; /* of `show` */
+	const char *dir; /* of `list`: the daemon's, or NULL */
+	bool has_paths; /* they were given */
 	struct rule_set *set; /* NULL: there are mistakes */
 	struct diag diag;
 	int outcome; /* of reading: 0, RULES_E_INVALID or a negative errno */

@@ -14,7 +14,7 @@ static const struct {
 	bool filters; /* takes "filter" and "since" */
 } requests[] = {
 	{"status", REQUEST_STATUS, false}, {"tail", REQUEST_TAIL, true},
-	{"capture", REQUEST_CAPTURE, true},
+	{"capture", REQUEST_CAPTURE, true}, {"rules", REQUEST_RULES, false},
 	{"config", REQUEST_CONFIG, false},
 	{"pause", REQUEST_PAUSE, false}, {"resume", REQUEST_RESUME, false},
 	{"mode", REQUEST_MODE, false},

@@ -113,6 +113,7 @@ rule_fini(struct rule *rule)
 		free(rule->exceptions[i].reason);
 	}
 	free(rule->exceptions);
+	rule_count_unref(rule->count);
 	for (size_t i = 0; i < rule->n_origins; i++)
 		free(rule->origins[i].what);
 	free(rule->origins);

@@ -140,7 +140,7 @@ struct rule_timeline {
 	unsigned line, column;
 };
 
-/* How often an exception kept its rule quiet. Shared by the sets of all generations that have it. */
+/* How often a rule matched, or an exception kept its rule quiet. Shared by the sets of all generations that have it. */
 struct rule_count {
 	unsigned n_refs;
 	uint64_t n;
@@ -192,6 +192,7 @@ struct rule {
 	struct rule_origin *origins;
 	size_t n_origins;
 	bool disabled; /* by an override: it looks at no event */
+	struct rule_count *count; /* in the daemon; else NULL */
 	enum pyaudit_action action;
 	bool allow; /* takes the rules in @over out of the verdict */
 	char **over;
@@ -270,7 +271,7 @@ const char *rules_id_at(const struct rule_set *set, unsigned number);
 /* NULL without memory. */
 struct rule_count *rule_count_new(void);
 void rule_count_unref(struct rule_count *count);
-/* Exceptions that the older set has as well go on counting. */
+/* Rules and exceptions that the older set (or NULL) has as well go on counting, others begin. */
 void rules_share_counts(struct rule_set *set, const struct rule_set *old);
 
 /* Names in messages and files: "block", "critical". -1 where there is no such name. */

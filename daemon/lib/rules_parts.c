@@ -141,11 +141,46 @@ share(struct rule *rule, const struct rule *old)
 		}
 }
 
+/* Where units have profiles of their own, a rule may stand there in more than one form. */
+static const struct rule *
+earlier_form(const struct rule_set *set, size_t n)
+{
+	for (size_t i = 0; set->n_scopes > 0 && i < n; i++)
+		if (strcmp(set->rules[i].id, set->rules[n].id) == 0)
+			return &set->rules[i];
+	return NULL;
+}
+
+static void
+count_as(struct rule *rule, const struct rule *other)
+{
+	if (rule->count != NULL || other == NULL || other->count == NULL)
+		return;
+	rule->count = other->count;
+	rule->count->n_refs++;
+}
+
 void
 rules_share_counts(struct rule_set *set, const struct rule_set *old)
 {
-	for (size_t i = 0; i < set->n_rules; i++)
-		for (size_t k = 0; set->rules[i].n_exceptions > 0 && k < old->n_rules; k++)
-			if (strcmp(set->rules[i].id, old->rules[k].id) == 0)
-				share(&set->rules[i], &old->rules[k]);
+	size_t next = 0, n_old = old != NULL ? old->n_rules : 0;
+
+	for (size_t i = 0; i < set->n_rules; i++) {
+		struct rule *rule = &set->rules[i];
+
+		for (size_t k = 0; k < n_old; k++) {
+			size_t at = (next + k) % n_old; /* most often they stand in the same order */
+
+			if (strcmp(rule->id, old->rules[at].id) != 0)
+				continue;
+			count_as(rule, &old->rules[at]);
+			share(rule, &old->rules[at]);
+			next = at + 1;
+			if (old->n_scopes == 0)
+				break;
+		}
+		count_as(rule, earlier_form(set, i));
+		if (rule->count == NULL)
+			rule->count = rule_count_new(); /* NULL: not counted */
+	}
 }

@@ -140,6 +140,7 @@ _pyauditctl()
 				case ${COMP_WORDS[2]} in
 				test) words+=" --coverage" ;;
 				check) words+=" --strict --notes" ;;
+				list) words+=" --dir" ;;
 				explain) words+=" --proc --caller --layer --capture --event --rules
 					--no-default-rules --observe --all" ;;
 				esac

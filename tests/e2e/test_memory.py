@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules with memory, in the real daemon: what they are made of is not shown, what they find is an alert."""
+import json
 import subprocess
 
 from conftest import CTL, clean_env, of_kind, rule, wait_for, write_rules
@@ -120,6 +121,43 @@ def test_exceptions_are_counted_and_survive_a_reload(daemon):
     assert of_kind(server.events(), "event") == [], "what an exception lets pass is counted, not shown"
     text = subprocess.run([str(CTL), "status", "--dir", str(server.dir)], stdout=subprocess.PIPE, timeout=20).stdout.decode()
     assert "1 never hit" in text and "1 expired" in text, text
+
+
+def listed(*arguments, code=0):
+    done = subprocess.run([str(CTL), "rules", "list"] + [str(a) for a in arguments], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=20, env=clean_env())
+    assert done.returncode == code, done
+    return done.stdout.decode()
+
+
+def test_rules_and_exceptions_are_listed_with_their_hits(daemon):
+    server = daemon(
+        rule("no-exec", "os.system", exceptions=[
+            {"when": "exec.cmdline = 'true'", "owner": "web team", "reason": "harmless"},
+            {"when": "exec.cmdline = 'never'", "owner": "us", "reason": "nobody does"},
+            {"when": "exec.cmdline = 'false'", "owner": "us", "reason": "was needed", "expires": "2020-01-01"}]),
+        rule("quiet", "os.remove", action="alert"), BURST)
+    server.run([PYTHON, "-I", "-c", REMOVE + "for c in 'true', 'true', 'id':\n    try: os.system(c)\n"
+                "    except PermissionError: pass\n", 20])
+    server.run([PYTHON, "-I", "-c", "import os\ntry: os.system('id')\nexcept PermissionError: pass\n"])
+    server.request("reload")
+    server.drain()
+    rules = {r["id"]: r for r in json.loads(listed("--json", "--dir", server.dir, server.rules_file))}
+    assert [rules[r]["hits"] for r in ("no-exec", "quiet", "burst")] == [2, 20, 1]
+    assert rules["no-exec"]["last"].endswith("Z")
+    assert [e["hits"] for e in rules["no-exec"]["exceptions"]] == [2, 0, 0]
+    text = listed("--dir", server.dir, server.rules_file)
+    assert "exception of us from no-exec: never hit since 20" in text, text
+    assert "exception of us from no-exec: expired on 2020-01-01" in text and "web team" not in text
+    assert [line.split()[3] for line in text.splitlines()[:3]] == ["2", "20", "1"]
+    # Without a daemon nobody counts; one that was asked for by name has to be there.
+    alone = json.loads(listed("--json", server.rules_file))
+    assert alone[0]["hits"] is None and alone[0]["exceptions"][1]["hits"] is None
+    assert "never hit" not in listed(server.rules_file) and "expired on" in listed(server.rules_file)
+    listed("--dir", "/nonexistent", server.rules_file, code=1)
+    # A rule that the daemon does not have in force.
+    write_rules(server.rules_file, rule("other", "os.remove", action="alert"))
+    assert listed("--dir", server.dir, server.rules_file).split()[3] == "-"
 
 
 def test_mistakes_in_memories_name_their_place(tmp_path):
