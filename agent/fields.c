@@ -554,7 +554,7 @@ secret_kinds(struct pyaudit_event *event, struct pyaudit_value *ret)
 {
 	struct pyaudit_secrets secrets = pyaudit_secrets_of(event);
 	struct pyaudit_value *items;
-	uint32_t kinds = 0;
+	uint64_t kinds = 0;
 
 	for (unsigned i = 0; i < event->n_args; i++) {
 		const struct pyaudit_value *v = argument(event, i);
@@ -567,16 +567,16 @@ secret_kinds(struct pyaudit_event *event, struct pyaudit_value *ret)
 		for (unsigned j = 0; j < v->n_items; j++)
 			if (pyaudit_value_is_text(&v->items[j]))
 				kinds |= pyaudit_secret_kinds(&secrets, &v->items[j]);
-		secrets = (struct pyaudit_secrets){.code = secrets.code};
+		secrets = (struct pyaudit_secrets){.code = secrets.code, .own = secrets.own};
 	}
-	items = kinds != 0 ? scratch_take(event, (uint32_t)__builtin_popcount(kinds) *
+	items = kinds != 0 ? scratch_take(event, (uint32_t)__builtin_popcountll(kinds) *
 							  (uint32_t)sizeof(*items))
 			   : NULL;
 	if (items == NULL)
 		return false;
 	*ret = (struct pyaudit_value){.type = PYAUDIT_TAG_LIST, .items = items};
 	for (; kinds != 0; kinds &= kinds - 1) {
-		const char *name = pyaudit_secret_kind((unsigned)__builtin_ctz(kinds));
+		const char *name = pyaudit_secret_kind(&secrets, (unsigned)__builtin_ctzll(kinds));
 
 		items[ret->n_items++] = pyaudit_value_text(name, strlen(name));
 	}

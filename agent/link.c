@@ -14,6 +14,7 @@
 
 #include "context.h"
 #include "facts.h"
+#include "secrets.h"
 #include "link.h"
 #include "registration.h"
 #include "testpoint.h"
@@ -94,6 +95,7 @@ put_in_force(const void *image, size_t size, const struct pyaudit_facts *facts)
 	slot->serial = agent.n_policies;
 	slot->context = context_events(image);
 	pyaudit_image_bind(image, facts, &slot->proc);
+	pyaudit_secrets_use(pyaudit_image_forms(image));
 	atomic_store_explicit(&agent.policy, slot, memory_order_release);
 	if (agent.ring != NULL)
 		atomic_store_explicit(&agent.ring->generation_used, slot->generation,

@@ -5,6 +5,7 @@
  * passed over whole.
  */
 #include <assert.h>
+#include <stdatomic.h>
 #include <string.h>
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -77,6 +78,37 @@ enum set {
 	SET_PATH, /* and / */
 	SET_BASE64, /* and + / = . ~ _ - : what stands behind Bearer */
 };
+
+static_assert((int)SET_UPPER == PYAUDIT_FORM_UPPER && (int)SET_URL == PYAUDIT_FORM_URL, "sets of own forms");
+static_assert(N_KINDS + PYAUDIT_FORMS_MAX <= 64, "kinds are bits");
+static_assert(PYAUDIT_FORM_WHOLE_MIN >= RUN_MIN, "own forms are long enough to be looked at");
+
+/* Of the site's own. */
+static _Atomic(const struct pyaudit_forms *) own_forms;
+
+void
+pyaudit_secrets_use(const struct pyaudit_forms *forms)
+{
+	atomic_store_explicit(&own_forms, forms, memory_order_release);
+}
+
+void
+pyaudit_secrets_forget(const struct pyaudit_forms *forms)
+{
+	const struct pyaudit_forms *in_use = forms;
+
+	if (forms != NULL)
+		(void)atomic_compare_exchange_strong(&own_forms, &in_use, NULL);
+}
+
+const char *
+pyaudit_form_set_name(unsigned set)
+{
+	static const char *const names[] = {"upper", "hex", "alnum", "word", "url"};
+
+	static_assert(sizeof(names) / sizeof(names[0]) == PYAUDIT_N_FORM_SETS, "one name each");
+	return set < PYAUDIT_N_FORM_SETS ? names[set] : NULL;
+}
 
 static bool
 is_lower(char c)
@@ -272,10 +304,18 @@ static const struct option options[] = {
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-const char *
-pyaudit_secret_kind(unsigned kind)
+static unsigned
+n_own(const struct pyaudit_secrets *ctx)
 {
-	return kind < N_KINDS ? kind_names[kind] : "";
+	return ctx->own != NULL ? pyaudit_get32(ctx->own->n) : 0;
+}
+
+const char *
+pyaudit_secret_kind(const struct pyaudit_secrets *ctx, unsigned kind)
+{
+	if (kind < N_KINDS)
+		return kind_names[kind];
+	return kind - N_KINDS < n_own(ctx) ? ctx->own->form[kind - N_KINDS].kind : "";
 }
 
 struct pyaudit_secrets
@@ -388,6 +428,29 @@ find_token(const struct pyaudit_value *text, size_t at, struct pyaudit_secret *r
 		if (t->exact && end - n > t->min)
 			continue;
 		return found(ret, at + (t->shown ? n : 0), at + end, (enum kind)t->kind);
+	}
+	return false;
+}
+
+/* Of the site's own. */
+static bool
+find_own(const struct pyaudit_secrets *ctx, const struct pyaudit_value *text, size_t at,
+	 struct pyaudit_secret *ret)
+{
+	const char *s = text->s + at;
+	size_t left = text->len - at;
+
+	for (unsigned i = 0; i < n_own(ctx); i++) {
+		const struct pyaudit_form *form = &ctx->own->form[i];
+		size_t n = form->n_prefix, end;
+
+		if (n > left || memcmp(s, form->prefix, n) != 0)
+			continue;
+		for (end = n; end < left && in_set(s[end], (enum set)form->set);)
+			end++;
+		if (end - n < form->min && !(end == left && (text->flags & PYAUDIT_VALUE_CUT) != 0))
+			continue;
+		return found(ret, at, at + end, (enum kind)(N_KINDS + i));
 	}
 	return false;
 }
@@ -723,6 +786,8 @@ pyaudit_secret_next(struct pyaudit_secrets *ctx, const struct pyaudit_value *tex
 		}
 		if (!begins)
 			continue;
+		if (ctx->own != NULL && find_own(ctx, text, i, ret))
+			return true;
 		if (find_token(text, i, ret) || find_jwt(text, i, ret) || find_bearer(text, i, ret))
 			return true;
 		if (s[i] == '-' && find_private_key(text, i, ret))
@@ -781,6 +846,8 @@ pyaudit_secret_likely(struct pyaudit_secrets *ctx, const struct pyaudit_value *t
 {
 	uint64_t runs = 0; /* of word characters: this block's bits above those of the one before */
 
+	/* Once for a text, which may be looked at twice: to measure and to write. */
+	ctx->own = atomic_load_explicit(&own_forms, memory_order_acquire);
 	if (ctx->name) {
 		ctx->name = false;
 		ctx->next = (uint8_t)kind_of_key(text->s, text->len);
@@ -816,36 +883,38 @@ pyaudit_secret_likely(struct pyaudit_secrets *ctx, const struct pyaudit_value *t
 	return false;
 }
 
-static uint32_t
-replaced_kinds(const struct pyaudit_value *text)
+static uint64_t
+replaced_kinds(const struct pyaudit_secrets *ctx, const struct pyaudit_value *text)
 {
 	static const char mark[] = "<redacted:";
 	const char *at = text->s, *end = text->s + text->len;
-	uint32_t kinds = 0;
+	uint64_t kinds = 0;
 
 	for (; (at = memmem(at, (size_t)(end - at), mark, sizeof(mark) - 1)) != NULL;) {
 		at += sizeof(mark) - 1;
-		for (unsigned kind = 1; kind < N_KINDS; kind++) {
-			size_t n = strlen(kind_names[kind]);
+		for (unsigned kind = 1; kind < N_KINDS + n_own(ctx); kind++) {
+			const char *name = pyaudit_secret_kind(ctx, kind);
+			size_t n = strlen(name);
 
-			if ((size_t)(end - at) > n && at[n] == '>' && memcmp(at, kind_names[kind], n) == 0)
-				kinds |= UINT32_C(1) << kind;
+			if ((size_t)(end - at) > n && at[n] == '>' && memcmp(at, name, n) == 0)
+				kinds |= UINT64_C(1) << kind;
 		}
 	}
 	return kinds;
 }
 
-uint32_t
+uint64_t
 pyaudit_secret_kinds(struct pyaudit_secrets *ctx, const struct pyaudit_value *text)
 {
-	uint32_t kinds = text->len > 0 ? replaced_kinds(text) : 0, at = 0;
+	bool likely = pyaudit_secret_likely(ctx, text);
+	uint64_t kinds = text->len > 0 ? replaced_kinds(ctx, text) : 0;
 	struct pyaudit_secret secret;
+	uint32_t at = 0;
 
-	static_assert(N_KINDS <= 32, "kinds are bits");
-	if (!pyaudit_secret_likely(ctx, text))
+	if (!likely)
 		return kinds;
 	while (pyaudit_secret_next(ctx, text, at, &secret)) {
-		kinds |= UINT32_C(1) << secret.kind;
+		kinds |= UINT64_C(1) << secret.kind;
 		at = secret.to;
 	}
 	return kinds;
@@ -865,7 +934,7 @@ pyaudit_redact(struct pyaudit_secrets *ctx, const struct pyaudit_value *text, ch
 		more = pyaudit_secret_next(ctx, text, at, &secret);
 		lengths[0] = (more ? secret.from : text->len) - at;
 		if (more) {
-			parts[2] = pyaudit_secret_kind(secret.kind);
+			parts[2] = pyaudit_secret_kind(ctx, secret.kind);
 			lengths[2] = strlen(parts[2]);
 			at = secret.to;
 		}

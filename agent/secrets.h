@@ -6,7 +6,8 @@
  *
  * Found are tokens that say by their beginning what they are, values of keys whose name says so
  * (password=, "api_key": , --token x), passwords in URLs, authorization headers, private keys, and
- * the options by which well-known programs take a password. A credential that looks like any other
+ * the options by which well-known programs take a password; and what has one of the forms that the
+ * site's own rules name. A credential that looks like any other
  * word
  * (`prog hunter2`) is not known for one.
  */
@@ -14,6 +15,7 @@
 #define AGENT_SECRETS_H
 
 #include "event.h"
+#include "pyaudit/policy.h"
 
 #define PYAUDIT_SECRET_KIND_MAX 20 /* bytes of a kind's name */
 
@@ -25,6 +27,7 @@ struct pyaudit_secrets {
 	uint8_t next;	 /* kind of the text that comes next, whatever it looks like; 0: none */
 	uint8_t after;	 /* of the next text, what follows this byte alone; 0: all of it */
 	uint8_t program; /* that options are given to, 0: none that is known */
+	const struct pyaudit_forms *own; /* taken by pyaudit_secret_likely, and kept from then on */
 };
 
 /* A part of a text, and its kind. */
@@ -32,6 +35,14 @@ struct pyaudit_secret {
 	uint32_t from, to;
 	uint8_t kind;
 };
+
+/* Forms of the site's own from now on, for all threads; NULL: none. They stay where they are until others take their
+ * place. The first comes before the first text is looked at. */
+void pyaudit_secrets_use(const struct pyaudit_forms *forms);
+/* They are about to go: none, if they are in use. */
+void pyaudit_secrets_forget(const struct pyaudit_forms *forms);
+/* Name of a set of characters, such as "alnum"; NULL behind the last. */
+const char *pyaudit_form_set_name(unsigned set);
 
 /* For the arguments of this event. */
 struct pyaudit_secrets pyaudit_secrets_of(const struct pyaudit_event *event);
@@ -44,11 +55,11 @@ bool pyaudit_secret_likely(struct pyaudit_secrets *ctx, const struct pyaudit_val
 bool pyaudit_secret_next(struct pyaudit_secrets *ctx, const struct pyaudit_value *text, uint32_t at,
 			 struct pyaudit_secret *ret);
 
-/* Its name, such as "github-token": [a-z-], at most PYAUDIT_SECRET_KIND_MAX. */
-const char *pyaudit_secret_kind(unsigned kind);
+/* Its name, such as "github-token": [a-z0-9-], at most PYAUDIT_SECRET_KIND_MAX. */
+const char *pyaudit_secret_kind(const struct pyaudit_secrets *ctx, unsigned kind);
 
 /* Bits of the kinds in @text: of credentials, and of what stands for some that were replaced. */
-uint32_t pyaudit_secret_kinds(struct pyaudit_secrets *ctx, const struct pyaudit_value *text);
+uint64_t pyaudit_secret_kinds(struct pyaudit_secrets *ctx, const struct pyaudit_value *text);
 
 /* Writes @text into @out with its secrets replaced, at most @size bytes: returns how many it takes
  * whole, which may be more than @size, as snprintf does. */

@@ -1057,6 +1057,14 @@ pyaudit_image_flags(const void *image)
 	return get32(((const struct pyaudit_image *)image)->flags);
 }
 
+const struct pyaudit_forms *
+pyaudit_image_forms(const void *image)
+{
+	const struct pyaudit_image *head = image;
+
+	return get32(head->forms) != 0 ? at(image, head->forms) : NULL;
+}
+
 const char *
 pyaudit_image_rule_id(const void *image, unsigned rule)
 {
@@ -1439,6 +1447,37 @@ slots_ok(struct check *c, const struct pyaudit_image *head)
 	return has_empty;
 }
 
+static bool
+form_ok(const struct pyaudit_form *form)
+{
+	size_t len = strnlen(form->kind, sizeof(form->kind));
+
+	if (len == 0 || len == sizeof(form->kind) || form->set >= PYAUDIT_N_FORM_SETS ||
+	    form->n_prefix < PYAUDIT_FORM_PREFIX_MIN || form->n_prefix > PYAUDIT_FORM_PREFIX_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if ((form->kind[i] < 'a' || form->kind[i] > 'z') &&
+		    (form->kind[i] < '0' || form->kind[i] > '9') && form->kind[i] != '-')
+			return false;
+	return true;
+}
+
+static bool
+forms_ok(struct check *c, const struct pyaudit_image *head)
+{
+	const struct pyaudit_forms *forms = at(head, head->forms);
+
+	if (get32(head->forms) == 0)
+		return true;
+	if (!text_ok(c, head->forms, sizeof(*forms)) || get32(forms->n) > PYAUDIT_FORMS_MAX ||
+	    !text_ok(c, head->forms, sizeof(*forms) + get32(forms->n) * sizeof(forms->form[0])))
+		return false;
+	for (uint32_t i = 0; i < get32(forms->n); i++)
+		if (!form_ok(&forms->form[i]))
+			return false;
+	return true;
+}
+
 uint64_t
 pyaudit_image_checksum(const void *image, size_t size)
 {
@@ -1501,5 +1540,5 @@ pyaudit_image_check(const void *image, size_t size)
 	for (uint32_t i = 0; i < c.n_rules; i++)
 		if (!rule_ok(&c, &rules[i]))
 			return -EBADMSG;
-	return programs_ok(&c) && slots_ok(&c, head) ? 0 : -EBADMSG;
+	return programs_ok(&c) && slots_ok(&c, head) && forms_ok(&c, head) ? 0 : -EBADMSG;
 }

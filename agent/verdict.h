@@ -32,6 +32,9 @@ int pyaudit_image_check(const void *image, size_t size);
 uint64_t pyaudit_image_generation(const void *image);
 uint32_t pyaudit_image_flags(const void *image); /* enum pyaudit_image_flags */
 
+/* Forms of credentials of the site's own, or NULL. */
+const struct pyaudit_forms *pyaudit_image_forms(const void *image);
+
 /* Sum of all bytes but the checksum's own; whoever makes or changes an image sets it. */
 uint64_t pyaudit_image_checksum(const void *image, size_t size);
 

@@ -12,6 +12,7 @@
 
 #include "cleanup.h"
 #include "compile.h"
+#include "secrets.h"
 #include "unit_rules.h"
 #include "verdict.h"
 #include "pyaudit/wire.h"
@@ -298,6 +299,7 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 		earlier_fini(&policy->earlier);
 	rules_free(policy->kept[policy->newest].rules);
 	policy->kept[policy->newest].generation = options.generation;
+	pyaudit_secrets_use(rules->forms);
 	policy->kept[policy->newest].rules = TAKE_PTR(rules);
 	policy->kept[policy->newest].options = options;
 	policy->generation = options.generation;

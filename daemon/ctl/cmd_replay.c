@@ -13,6 +13,7 @@
 #include "replay.h"
 #include "replay_fired.h"
 #include "report.h"
+#include "secrets.h"
 #include "writer.h"
 
 static const char help[] =
@@ -367,6 +368,8 @@ replay(const struct request *request)
 		ctl_error("cannot read the rules: %s", strerror(-r));
 	else if (r > 0)
 		diag_print(&diag, stderr);
+	if (r == 0)
+		pyaudit_secrets_use(rules->forms);
 	r = r == 0 ? replay_file(request, rules, &diag) : CTL_USAGE;
 	diag_fini(&diag);
 	return r;

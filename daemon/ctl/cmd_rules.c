@@ -11,6 +11,7 @@
 #include "compile.h"
 #include "lint.h"
 #include "rules_cmd.h"
+#include "secrets.h"
 
 static const char rules_help[] =
 	"Usage: pyauditctl rules COMMAND [OPTION...] [ARG...]\n"
@@ -221,6 +222,8 @@ run(const struct subcommand *command, struct rules_request *request, const char 
 		ctl_error("cannot read the rules: %s", strerror(-request->outcome));
 		return CTL_FAILED;
 	}
+	if (request->outcome == 0 && request->set != NULL)
+		pyaudit_secrets_use(request->set->forms);
 	return command->main(request);
 }
 

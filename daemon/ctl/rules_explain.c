@@ -17,6 +17,7 @@
 #include "json.h"
 #include "replay.h"
 #include "rules_cmd.h"
+#include "secrets.h"
 #include "stage.h"
 #include "unparse.h"
 #include "writer.h"
@@ -706,6 +707,8 @@ explain_by_rules(struct request *request)
 		paths[n++] = request->rules[i];
 	diag_init(&diag);
 	r = rules_load(&set, paths, n, &diag);
+	if (r == 0)
+		pyaudit_secrets_use(set->forms);
 	if (r < 0)
 		ctl_error("cannot read the rules: %s", strerror(-r));
 	else if (r > 0)

@@ -428,6 +428,12 @@ put_program_table(struct compiler *c, struct pyaudit_image *head)
 	head->n_programs = pyaudit_le32_of((uint32_t)n);
 }
 
+static size_t
+forms_size(const struct pyaudit_forms *forms)
+{
+	return sizeof(*forms) + pyaudit_get32(forms->n) * sizeof(forms->form[0]);
+}
+
 static int
 compile(struct compiler *c)
 {
@@ -475,6 +481,8 @@ compile(struct compiler *c)
 		image_put_table(c, c->proc_tests, c->n_proc_tests, sizeof(*c->proc_tests));
 	head.n_proc_tests = pyaudit_le32_of((uint32_t)c->n_proc_tests);
 	put_program_table(c, &head);
+	if (c->set->forms != NULL)
+		head.forms = pyaudit_le32_of(image_put(c, c->set->forms, forms_size(c->set->forms), 8));
 	head.size = pyaudit_le32_of((uint32_t)c->out.len);
 	if (c->too_large) {
 		diag_add(c->diag, DIAG_ERROR, set->n_files > 0 ? set->files[0] : NULL, 0, 0,

@@ -15,6 +15,7 @@
 
 #include "cleanup.h"
 #include "rules_loader.h"
+#include "secrets.h"
 
 static const char *const action_names[] = {"none", "record", "alert", "block", "kill"};
 static const char *const severity_names[] = {"info", "notice", "warning", "error", "critical"};
@@ -134,6 +135,8 @@ rules_free(struct rule_set *set)
 	for (size_t i = 0; i < set->n_scopes; i++)
 		expr_free(set->scopes[i]);
 	free(set->scopes);
+	pyaudit_secrets_forget(set->forms);
+	free(set->forms);
 	free(set);
 }
 
@@ -216,7 +219,8 @@ add_source(struct loader *ld, const char *name, const char *text, size_t len, bo
 static bool
 read_head(struct loader *ld, const struct jsonc *root, bool only_names)
 {
-	static const char *const keys[] = {"version", "lists", "macros", "rules", "mode", NULL};
+	static const char *const keys[] = {"version", "lists", "macros", "rules", "mode",
+					   "redact", NULL};
 	const struct jsonc *version, *value;
 
 	if (root->type != JSONC_OBJECT) {
@@ -237,6 +241,9 @@ read_head(struct loader *ld, const struct jsonc *root, bool only_names)
 	value = loader_get(ld, root, "macros", JSONC_OBJECT);
 	for (const struct jsonc *m = value != NULL ? value->child : NULL; m != NULL; m = m->next)
 		names_read_macro(ld, m);
+	value = only_names ? NULL : loader_get(ld, root, "redact", JSONC_ARRAY);
+	for (const struct jsonc *m = value != NULL ? value->child : NULL; m != NULL; m = m->next)
+		loader_read_form(ld, m);
 	value = only_names ? NULL : loader_get(ld, root, "rules", JSONC_ARRAY);
 	for (const struct jsonc *m = value != NULL ? value->child : NULL; m != NULL; m = m->next)
 		if (m->type == JSONC_OBJECT && jsonc_get(m, "override") != NULL)

@@ -218,6 +218,7 @@ struct rule_set {
 	size_t n_files;
 	struct expr **scopes; /* unit_rules.h */
 	size_t n_scopes;
+	struct pyaudit_forms *forms; /* of credentials, room for all; NULL: none of the site's own */
 };
 
 enum rules_outcome {

@@ -160,6 +160,9 @@ void loader_read_fields(struct loader *ld, const struct jsonc *value, const char
 void loader_read_memory(struct loader *ld, const struct jsonc *object, const char *name,
 			struct rule *rule);
 
+/* rules_redact.c: a form of credentials, into the set. */
+void loader_read_form(struct loader *ld, const struct jsonc *object);
+
 /* rules_tests.c */
 void loader_read_timeline(struct loader *ld, const struct jsonc *object, struct rule *rule,
 			  size_t *size);

@@ -249,6 +249,8 @@ unit_rules_join(struct rule_set **ret_set, struct unit_rules *rules, const struc
 		if (from == NULL || (i > 0 && at == host))
 			continue;
 		r = take_files(set, from);
+		if (set->forms == NULL) /* the host's files are read for each profile */
+			set->forms = TAKE_PTR(from->forms);
 		if (r == 0)
 			join_rules(&joined, from, at);
 		set->n_rules = joined.n;

@@ -66,6 +66,40 @@ enum pyaudit_image_flags {
 	PYAUDIT_IMAGE_CONTEXT_MASK = 0x3f,
 };
 
+/*
+ * Forms of credentials of the site's own, beside those of agent/secrets.c: a beginning, and so many bytes of a set at
+ * least behind it. A table of them begins with their count.
+ */
+#define PYAUDIT_FORMS_MAX 32
+#define PYAUDIT_FORM_KIND_MAX 20   /* [a-z][a-z0-9-]* */
+#define PYAUDIT_FORM_PREFIX_MIN 3  /* less is the beginning of too many words */
+#define PYAUDIT_FORM_PREFIX_MAX 32 /* of A-Z a-z 0-9 _ - */
+#define PYAUDIT_FORM_WHOLE_MIN 16  /* bytes of the shortest credential: what is shorter is not looked at */
+
+enum pyaudit_form_set {
+	PYAUDIT_FORM_UPPER, /* A-Z 0-9 */
+	PYAUDIT_FORM_HEX,
+	PYAUDIT_FORM_ALNUM,
+	PYAUDIT_FORM_WORD, /* and _ */
+	PYAUDIT_FORM_URL,  /* and - */
+	PYAUDIT_N_FORM_SETS,
+};
+
+struct pyaudit_form {
+	char kind[PYAUDIT_FORM_KIND_MAX + 1]; /* NUL terminated */
+	uint8_t set; /* enum pyaudit_form_set */
+	uint8_t min; /* bytes behind the prefix */
+	uint8_t n_prefix;
+	char prefix[PYAUDIT_FORM_PREFIX_MAX];
+};
+static_assert(sizeof(struct pyaudit_form) == 56, "form size");
+
+struct pyaudit_forms {
+	pyaudit_le32 n;
+	struct pyaudit_form form[];
+};
+static_assert(sizeof(struct pyaudit_forms) == 4, "form table head size");
+
 struct pyaudit_image {
 	pyaudit_le32 magic;
 	pyaudit_le16 major;
@@ -81,8 +115,10 @@ struct pyaudit_image {
 	pyaudit_le32 tests, n_tests;
 	pyaudit_le32 proc_tests, n_proc_tests; /* le32 each: the test that makes proc bit i */
 	pyaudit_le32 programs, n_programs;     /* le32 each: their offsets, ascending */
+	pyaudit_le32 forms; /* struct pyaudit_forms, 0: none */
+	pyaudit_le32 reserved;
 };
-static_assert(sizeof(struct pyaudit_image) == 88, "image header size");
+static_assert(sizeof(struct pyaudit_image) == 96, "image header size");
 
 /* Numbers of rules, as le16. Of the program's rules: index into pyaudit_program.rules. */
 struct pyaudit_list {

@@ -365,13 +365,13 @@ class Daemon:
 
     killed = False  # by the test, in the midst of a line, too
 
-    def __init__(self, folder, *rules, config=""):
+    def __init__(self, folder, *rules, config="", **more):
         self.dir = folder / "run"
         self.dir.mkdir(mode=0o755)
         self.rules_dir = folder / "rules.d"
         self.rules_dir.mkdir()
         self.rules_file = self.rules_dir / "10-test.rules"
-        write_rules(self.rules_file, *rules)
+        write_rules(self.rules_file, *rules, **more)
         self.events_path = folder / "events.ndjson"
         self.log_path = folder / "daemon.log"
         self.config_path = folder / "pyauditd.conf"

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 
-from conftest import CTL, ROOT, clean_env, hear, of_kind, rule, rules_of, say, wait_for
+from conftest import CTL, ROOT, clean_env, hear, of_kind, rule, rules_of, say, wait_for, write_rules
 
 PROGRAM = r"""
 import json, os, shlex, socket, subprocess, sys, urllib.request
@@ -47,6 +47,11 @@ def load_forms():
 
 
 FORMS = load_forms()
+# Of the site's own, beside those that are known.
+OWN = [{"kind": "acme-token", "prefix": "acme_", "of": "alnum", "min": 24},
+       {"kind": "corp-key", "prefix": "CORP-", "of": "upper", "min": 20}]
+FORMS.FORMS.update({"own token": ("tool --with {}", "acme_" + FORMS.some(30), "acme-token"),
+                    "own key": ("{}", "CORP-" + FORMS.upper(20), "corp-key")})
 
 
 def secret_parts(secret):
@@ -77,7 +82,8 @@ def test_no_secret_is_told(daemon, python, tmp_path):
     texts = [text.format(secret) for text, secret, _ in FORMS.FORMS.values()]
     d = daemon(rule("all", ALL, action="record"),
                rule("known", "os.putenv", "env.value startswith 'hunter2-'", action="alert"),
-               rule("key", "@exec", "secret.kind = 'aws-key'", action="alert"))
+               rule("key", "@exec", "secret.kind = 'aws-key'", action="alert"),
+               rule("own", "@exec", "secret.kind = 'acme-token'", action="alert"), redact=OWN)
     capture = tmp_path / "all.capture"
     capturing = subprocess.Popen([str(CTL), "capture", str(capture)], env=clean_env(PYAUDIT_DIR=d.dir),
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -116,6 +122,7 @@ def test_no_secret_is_told(daemon, python, tmp_path):
     alert, = of_kind(events, "alert", rule=["known"]) or of_kind(events, "alert", rule="known")
     assert alert["args"] == ["DB_PASSWORD", "<redacted:password>"], alert
     assert [e for e in events if e["kind"] == "alert" and rules_of(e) == ["key"]], "presence is a fact for rules"
+    assert [e for e in events if e["kind"] == "alert" and rules_of(e) == ["own"]], "of the site's own as well"
     assert any("plain" in json.dumps(e) for e in events if e.get("event") == "os.putenv")
     assert "--password" in json.dumps([e.get("argv") for e in events])
 
@@ -126,3 +133,53 @@ def test_look_alikes_are_told(ctl_run, python):
                      rule("open", "open", "file.path startswith '/nonexistent/'", action="record"))
     paths = [e["args"][0] for e in result.events if e.get("event") == "open"]
     assert paths == ["/nonexistent/" + t for t in FORMS.LOOK_ALIKES], result
+
+
+def test_forms_come_and_go_with_the_rules(daemon, python):
+    """A reload brings a form to programs that run; one with a mistake leaves all as it was."""
+    secret = "acme_" + FORMS.some(30)
+    d = daemon(rule("marks", "webbrowser.open", action="record"))
+    program = d.spawn([python, "-c", "import sys, webbrowser\nfor line in sys.stdin:\n"
+                       "    sys.audit('webbrowser.open', line.strip())\n    print('said', flush=True)\n"])
+
+    def said():
+        generation = d.status()["generation"]
+        wait_for(lambda: d.status()["agents"] == 1, "the program")
+        say(program, secret)
+        hear(program, "said")
+        d.drain()
+        return [e["args"][0] for e in d.events() if e.get("event") == "webbrowser.open"][-1], generation
+
+    assert said()[0] == secret
+    write_rules(d.rules_file, rule("marks", "webbrowser.open", action="record"), redact=OWN)
+    assert d.request("reload")["ok"]
+    assert said()[0] == "<redacted:acme-token>"
+    write_rules(d.rules_file, rule("marks", "webbrowser.open", action="record"),
+                redact=[{"kind": "Acme", "prefix": "a", "of": "any", "min": 3}])
+    assert not d.request("reload")["ok"]
+    assert said()[0] == "<redacted:acme-token>"
+    program.communicate(b"")
+
+
+def test_mistakes_in_forms_name_their_place(tmp_path):
+    path = tmp_path / "10.rules"
+    path.write_text('{"version": 1, "rules": [],\n "redact": [\n'
+                    '  {"kind": "Acme", "prefix": "a/b", "of": "alnun", "min": 20},\n'
+                    '  {"kind": "acme", "prefix": "acme_", "min": 8},\n'
+                    '  {"kind": "acme", "prefix": "acme_", "min": 20, "max": 3}, 7]}\n')
+    done = subprocess.run([str(CTL), "rules", "check", str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said = done.stdout.decode()
+    assert done.returncode == 1, said
+    for place, what in (("3:12", "a kind is 1 to 20"), ("3:30", "a prefix is 3 to 32"), ("3:43", "unknown set of characters 'alnun', did you mean 'alnum'"),
+                        ("4:46", "the shortest is 13 characters"), ("5:", "'max'"), ("5:61", "a form is an object")):
+        assert any("10.rules:%s" % place in line and what in line for line in said.splitlines()), (place, what, said)
+
+
+def test_own_kinds_are_known_without_a_daemon(tmp_path):
+    secret = "acme_" + FORMS.some(30)
+    path = write_rules(tmp_path / "10.rules", dict(
+        rule("own", "open", "secret.kind = 'acme-token'", action="alert"),
+        tests=[{"event": "open", "args": ["/srv/" + secret, "r", 0], "expect": "alert"},
+               {"event": "open", "args": ["/srv/" + secret[:20], "r", 0], "expect": "none"}]), redact=OWN)
+    done = subprocess.run([str(CTL), "rules", "test", str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout.decode()

@@ -32,7 +32,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (pyaudit_secret_likely(&ctx, &text)) {
 		while (pyaudit_secret_next(&ctx, &text, at, &secret)) {
 			assert(secret.from >= at && secret.from <= secret.to && secret.to <= text.len);
-			assert(strlen(pyaudit_secret_kind(secret.kind)) <= PYAUDIT_SECRET_KIND_MAX);
+			assert(strlen(pyaudit_secret_kind(&ctx, secret.kind)) <= PYAUDIT_SECRET_KIND_MAX);
 			at = secret.to > at ? secret.to : at + 1;
 		}
 	}

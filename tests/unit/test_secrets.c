@@ -346,7 +346,7 @@ any_text_is_bounded(void **state)
 		v = pyaudit_value_text(text, len);
 		while (pyaudit_secret_next(&ctx, &v, at, &secret)) {
 			assert_true(secret.from >= at && secret.to > secret.from && secret.to <= len);
-			assert_in_range(strlen(pyaudit_secret_kind(secret.kind)), 1,
+			assert_in_range(strlen(pyaudit_secret_kind(&ctx, secret.kind)), 1,
 					PYAUDIT_SECRET_KIND_MAX);
 			at = secret.to;
 		}
@@ -370,6 +370,64 @@ any_text_is_bounded(void **state)
 	}
 }
 
+/* What the site's own rules name is found where the others are, and as long as it is in use. */
+static void
+own_forms_are_replaced_by_their_kind(void **state)
+{
+	static const struct {
+		const char *text, *expected;
+	} cases[] = {
+		{"acme_0123456789abcdef", "<redacted:acme-token>"},
+		{"acme_0123456789abcdefABCDEF rest", "<redacted:acme-token> rest"},
+		{"x=acme_0123456789abcdef,y", "x=<redacted:acme-token>,y"},
+		{"a acme_0123456789abcde", "a acme_0123456789abcde"},
+		{"myacme_0123456789abcdef", "myacme_0123456789abcdef"},
+		{"/srv/acme_0123456789abcdef", "/srv/<redacted:acme-token>"},
+		{"KEY-0123456789ABCDEF", "<redacted:hardware>"},
+		{"KEY-0123456789abcdef", "KEY-0123456789abcdef"},
+	};
+	struct {
+		struct pyaudit_forms head;
+		struct pyaudit_form form[2];
+	} forms = {{pyaudit_le32_of(2)},
+		   {{.kind = "acme-token", .prefix = "acme_", .n_prefix = 5, .set = PYAUDIT_FORM_ALNUM, .min = 16},
+		    {.kind = "hardware", .prefix = "KEY-", .n_prefix = 4, .set = PYAUDIT_FORM_UPPER, .min = 12}}};
+	struct pyaudit_value arg = pyaudit_value_text(cases[0].text, strlen(cases[0].text));
+	char scratch[PYAUDIT_SCRATCH_SIZE] __attribute__((aligned(8)));
+	struct pyaudit_event event = {.id = PYAUDIT_EV_OPEN, .n_args = 1, .args = &arg,
+				      .scratch = scratch, .scratch_size = sizeof(scratch)};
+	struct pyaudit_value kinds;
+
+	(void)state;
+	static_assert(offsetof(__typeof__(forms), form) == sizeof(struct pyaudit_forms), "one table");
+	for (unsigned used = 0; used < 2; used++) {
+		pyaudit_secrets_use(used ? &forms.head : NULL);
+		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			struct pyaudit_value v = pyaudit_value_text(cases[i].text, strlen(cases[i].text));
+			struct pyaudit_secrets ctx = {.own = NULL};
+			char out[128];
+			size_t n = v.len;
+
+			memcpy(out, v.s, v.len);
+			if (pyaudit_secret_likely(&ctx, &v))
+				n = pyaudit_redact(&ctx, &v, out, sizeof(out));
+			out[n] = '\0';
+			assert_string_equal(out, used ? cases[i].expected : cases[i].text);
+		}
+		event.scratch_len = 0;
+		assert_int_equal(pyaudit_field(&event, PYAUDIT_F_SECRET_KIND, &kinds), used);
+	}
+	assert_int_equal(kinds.n_items, 1);
+	assert_memory_equal(kinds.items[0].s, "acme-token", kinds.items[0].len);
+	arg = pyaudit_value_text("<redacted:hardware>", 19);
+	event.scratch_len = 0;
+	assert_true(pyaudit_field(&event, PYAUDIT_F_SECRET_KIND, &kinds));
+	assert_memory_equal(kinds.items[0].s, "hardware", kinds.items[0].len);
+	pyaudit_secrets_forget(&forms.head);
+	event.scratch_len = 0;
+	assert_false(pyaudit_field(&event, PYAUDIT_F_SECRET_KIND, &kinds));
+}
+
 int
 main(void)
 {
@@ -382,6 +440,7 @@ main(void)
 		cmocka_unit_test(rules_ask_for_kinds),
 		cmocka_unit_test(what_was_cut_off_hides_nothing),
 		cmocka_unit_test(any_text_is_bounded),
+		cmocka_unit_test(own_forms_are_replaced_by_their_kind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
