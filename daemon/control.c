@@ -16,6 +16,7 @@
 #include "deliver.h"
 #include "feed.h"
 #include "json.h"
+#include "openmetrics.h"
 #include "request.h"
 #include "session.h"
 #include "settings.h"
@@ -658,6 +659,27 @@ answer_config(struct client *client)
 	buf_fini(&line);
 }
 
+static void
+answer_metrics(struct client *client)
+{
+	struct buf line, text;
+	struct json json = begin_status(&line, true);
+
+	buf_init(&text);
+	metrics_text(client->server, &text);
+	json_key(&json, "type");
+	json_str(&json, OPENMETRICS_TYPE);
+	json_key(&json, "metrics");
+	json_text(&json, text.data, text.len);
+	json_object_end(&json);
+	if (text.failed)
+		answer_error(client, "out of memory", NULL);
+	else
+		answer(client, &line, true);
+	buf_fini(&text);
+	buf_fini(&line);
+}
+
 /* Who is at the other end, for the record. */
 static void
 pause_or_resume(struct client *client, const struct request *request)
@@ -723,6 +745,9 @@ take_request(struct client *client, const char *line, size_t len)
 		break;
 	case REQUEST_CONFIG:
 		answer_config(client);
+		break;
+	case REQUEST_METRICS:
+		answer_metrics(client);
 		break;
 	case REQUEST_PAUSE:
 	case REQUEST_RESUME:

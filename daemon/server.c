@@ -77,6 +77,7 @@ count_report(struct server *server, const struct report *report)
 	case REPORT_EVENT:
 		server->stats.n_events++;
 		count_hits(report);
+		metrics_count(&server->metrics, report);
 		break;
 	case REPORT_LOSS:
 		server->stats.n_lost += report->lost;
@@ -688,6 +689,8 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 	if (r == 0)
 		r = make_events(server, options);
 	if (r == 0)
+		r = metrics_init(server);
+	if (r == 0)
 		r = pause_init(server);
 	if (r == 0 && options->parent_fd < 0)
 		server->unwatched = unwatched_new(server);
@@ -785,6 +788,7 @@ server_fini(struct server *server)
 	end_sink(server, server->ndjson);
 	end_sink(server, server->journal);
 	context_fini(server, ms_left(server));
+	metrics_fini(server);
 	recent_fini(&server->recent);
 	users_fini(&server->users);
 	deliver_fini(server);

@@ -15,6 +15,7 @@
 #include "limit.h"
 #include "listener.h"
 #include "memory.h"
+#include "metrics.h"
 #include "log.h"
 #include "pause.h"
 #include "peers.h"
@@ -97,6 +98,7 @@ struct server {
 	struct recent recent;
 	uint64_t seq;
 	struct server_stats stats;
+	struct metrics metrics;
 
 	struct buf line; /* JSON of the report being delivered */
 	bool line_made;

@@ -500,6 +500,29 @@ def sockets(host):
     check(True, "systemctl restart pyauditd.socket")
 
 
+def metrics(host):
+    """A file that whoever collects metrics can read, and only while a daemon keeps it new."""
+    folder, dropin = host.path("/var/lib/prometheus"), host.path("/etc/pyaudit/pyauditd.conf.d")
+    (folder / "node-exporter").mkdir(parents=True)
+    dropin.mkdir()
+    (dropin / "metrics.conf").write_text("metrics = /run/pyaudit/pyaudit.prom\nmetrics_s = 1\n")
+    host.run("systemctl", "restart", "pyauditd")
+    link, = commands("OPERATIONS.md", "Metrics")
+    host.told("/root", link)
+
+    def text():
+        return host.run("setpriv", "--reuid=www-data", "--clear-groups", "--regid=www-data", "cat",
+                        "/var/lib/prometheus/node-exporter/pyaudit.prom", check=False).stdout
+    wait(lambda: text().endswith("# EOF\n"), "metrics in the file")
+    host.attack(29)
+    wait(lambda: re.search(r'^pyaudit_rule_hits_total{rule="reverse-shell"} [1-9]', text(), re.M), "the rule to count")
+    (dropin / "metrics.conf").unlink()
+    dropin.rmdir()
+    host.run("systemctl", "restart", "pyauditd")
+    check(not text().startswith("#"), "metrics are in their file, for every user, as long as the daemon writes it")
+    host.run("rm", "-r", "/var/lib/prometheus")
+
+
 def without_journald(host):
     sockets = ["systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald-audit.socket"]
     host.run("systemctl", "stop", "systemd-journald.service", *sockets, check=False)
@@ -610,7 +633,7 @@ def disabled(host):
 
 # What the next ones stand on ends the story; of the others each has its say.
 STORY = (before, install, enabled)
-CHAPTERS = (exposures, bare, completion, upgrade, restart, sockets, rotation, profile, operations, without_journald, watchdog,
+CHAPTERS = (exposures, bare, completion, upgrade, restart, sockets, metrics, rotation, profile, operations, without_journald, watchdog,
             rebooted, boot_parameter, disabled, purge)
 
 

@@ -70,6 +70,7 @@ deps_install cmd=cc:gcc:gcc cmd=make:make:make cmd=cmake:cmake:cmake \
 	cmd=strace:strace:strace opt=cmd=fish:fish:fish cmd=nm:binutils:binutils \
 	file="$libgcc/libasan.so":-:libasan file="$libgcc/libubsan.so":-:libubsan file="$libgcc/libtsan.so":-:libtsan \
 	py=pytest:python3-pytest:python3-pytest py=jsonschema:python3-jsonschema:python3-jsonschema \
+	py=prometheus_client:python3-prometheus-client:python3-prometheus_client \
 	opt=py=django:python3-django:python3-django opt=py=flask:python3-flask:python3-flask \
 	opt=py=gunicorn:gunicorn:python3-gunicorn opt=py=pip:python3-pip:python3-pip \
 	opt=py=ensurepip:python3-venv:python3-libs opt=py=wheel:python3-wheel:python3-wheel opt=py=cffi:python3-cffi:python3-cffi \

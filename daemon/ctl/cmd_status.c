@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `pyauditctl status` and `pyauditctl reload`: one question to the daemon, one answer. */
+/* `pyauditctl status`, `metrics` and `reload`: one question to the daemon, one answer. */
 #include <cjson/cJSON.h>
 #include <getopt.h>
 #include <string.h>
@@ -22,6 +22,21 @@ static const char status_help[] =
 	"Examples:\n"
 	"  pyauditctl status\n"
 	"  pyauditctl status --json | jq '.processes[].pid'\n"
+	"\n"
+	"Exit status: 0, 1 if the daemon cannot be asked, 2 mistake on the command line.\n";
+
+static const char metrics_help[] =
+	"Usage: pyauditctl metrics [--json] [--dir DIR]\n"
+	"\n"
+	"Prints the daemon's numbers as OpenMetrics text: events by class, alerts, denials, losses by\n"
+	"cause, matches of rules, agents by version, sinks, and what the daemon itself takes.\n"
+	"\n"
+	"  --json     the daemon's answer as one line of JSON\n"
+	"  --dir DIR  its runtime directory (default: PYAUDIT_DIR or /run/pyaudit)\n"
+	"\n"
+	"Examples:\n"
+	"  pyauditctl metrics\n"
+	"  pyauditctl metrics | grep pyaudit_lost_events\n"
 	"\n"
 	"Exit status: 0, 1 if the daemon cannot be asked, 2 mistake on the command line.\n";
 
@@ -373,6 +388,27 @@ cmd_status(int argc, char **argv)
 	}
 	print_daemon(answer);
 	print_processes(get(answer, "processes"));
+	return CTL_OK;
+}
+
+int
+cmd_metrics(int argc, char **argv)
+{
+	CLEANUP(client_close) struct client client = CLIENT_INIT;
+	CLEANUP(json_freep) cJSON *answer = NULL;
+	struct question question = {0};
+	char *line = NULL;
+	int r = parse_options(&question, metrics_help, true, argc, argv);
+
+	if (r != CTL_OK || question.help)
+		return r;
+	r = ask(&client, question.dir, "metrics", &answer, &line);
+	if (r != CTL_OK)
+		return r;
+	if (question.json)
+		(void)puts(line);
+	else
+		(void)fputs(get_string(answer, "metrics"), stdout);
 	return CTL_OK;
 }
 

@@ -35,6 +35,7 @@ ctl_main_fn cmd_run;
 ctl_main_fn cmd_tail;
 ctl_main_fn cmd_status;
 ctl_main_fn cmd_reload;
+ctl_main_fn cmd_metrics;
 ctl_main_fn cmd_rules;
 ctl_main_fn cmd_report;
 ctl_main_fn cmd_top;

@@ -24,6 +24,7 @@ static const struct ctl_command commands[] = {
 	{"rules", "check, test, list and explain rules", cmd_rules},
 	{"top", "show how often things happen now, by process, event and rule", cmd_top},
 	{"report", "count what was denied and alerted, from the journal or a file", cmd_report},
+	{"metrics", "print the daemon's numbers as OpenMetrics text", cmd_metrics},
 	{"config", "show the settings in force and where each came from", cmd_config},
 	{"ps", "show every Python process of the host, watched or not, and why not", cmd_ps},
 	{"mode", "let the host, a unit or a rule observe, or enforce again", cmd_mode},

@@ -271,6 +271,8 @@ static const struct conf_key keys[] = {
 	{"context_all", set_bool, offsetof(struct conf, context_all), 0, 0},
 	{"ndjson", set_text, offsetof(struct conf, ndjson), 0, 0},
 	{"state", set_text, offsetof(struct conf, state), 0, 0},
+	{"metrics", set_text, offsetof(struct conf, metrics), 0, 0},
+	{"metrics_s", set_count, offsetof(struct conf, metrics_s), 1, 3600},
 	{"journal", set_bool, offsetof(struct conf, journal), 0, 0},
 	{"log_level", set_level, offsetof(struct conf, log_level), 0, 0},
 	{"memory", set_size, offsetof(struct conf, memory), 0, 1 << 30},
@@ -326,6 +328,7 @@ conf_init(struct conf *conf)
 		.default_rules = true,
 		.profile = conf_profiles[0],
 		.journal = true,
+		.metrics_s = 15,
 		.log_level = LOG_LEVEL_INFO,
 		.memory = 8 << 20,
 		.sink_queue = 16 << 20,
@@ -362,6 +365,7 @@ conf_fini(struct conf *conf)
 		origin_fini(&conf->origins[i]);
 	free(conf->ndjson);
 	free(conf->state);
+	free(conf->metrics);
 	free(conf->watch_units);
 	free(conf->cgroups);
 	free(conf->dropins);
@@ -635,7 +639,7 @@ conf_show(const struct conf *conf, conf_show_fn *show, void *data)
 }
 
 /* What is made once, when the daemon starts: its directory and sockets, sinks and memory. */
-static const char *const at_start[] = {"dir", "ndjson", "state", "journal", "memory", "sink_queue", "spool"};
+static const char *const at_start[] = {"dir", "ndjson", "state", "metrics", "journal", "memory", "sink_queue", "spool"};
 
 static int
 carry_key(struct conf *fresh, const struct conf *running, const struct conf_key *key)

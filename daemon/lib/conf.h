@@ -58,6 +58,8 @@ struct conf {
 	bool context_all;      /* also those that no rule and no setting asks for */
 	char *ndjson;          /* path, or NULL */
 	char *state;           /* directory for what outlives the daemon, or NULL */
+	char *metrics;         /* path of a file of OpenMetrics text, or NULL */
+	unsigned metrics_s;    /* how often it is written */
 	bool journal;
 	int log_level;         /* enum log_level */
 	size_t memory;         /* bytes of recent events kept for `tail --since` */

@@ -16,6 +16,7 @@ static const struct {
 	{"status", REQUEST_STATUS, false}, {"tail", REQUEST_TAIL, true},
 	{"capture", REQUEST_CAPTURE, true}, {"rules", REQUEST_RULES, false},
 	{"config", REQUEST_CONFIG, false},
+	{"metrics", REQUEST_METRICS, false},
 	{"pause", REQUEST_PAUSE, false}, {"resume", REQUEST_RESUME, false},
 	{"mode", REQUEST_MODE, false},
 	{"reload", REQUEST_RELOAD, false}, {"drain", REQUEST_DRAIN, false},

@@ -95,6 +95,9 @@ struct sink_state sink_state(struct sink *sink);
 /* sink_ndjson.c: appends lines to a file ("-": standard output; /dev/fd/N: that descriptor). */
 int sink_ndjson_new(struct sink **ret, const char *path, const struct sink_options *options);
 
+/* sink_metrics.c: a file that holds the newest item. */
+int sink_metrics_new(struct sink **ret, const char *path, const struct sink_options *options);
+
 /* sink_journal.c, or its stub: -EOPNOTSUPP where the daemon was built without, -ENOENT where no
  * journal listens. */
 struct report;

@@ -62,7 +62,7 @@ _pyauditctl()
 	COMPREPLY=()
 
 	if ((COMP_CWORD == 1)); then
-		words="run tail status reload rules capture replay learn events top report config ps mode pause resume enable disable activate deactivate help --help --version"
+		words="run tail status reload rules capture replay learn events top report metrics config ps mode pause resume enable disable activate deactivate help --help --version"
 	elif [[ ${COMP_WORDS[1]} == run ]]; then
 		_pyauditctl_run
 		return
@@ -72,7 +72,7 @@ _pyauditctl()
 	else
 		case ${COMP_WORDS[1]} in
 		tail) words="--json --since --dir --no-reconnect --help" ;;
-		status) words="--json --dir --help" ;;
+		status | metrics) words="--json --dir --help" ;;
 		reload | resume) words="--dir --help" ;;
 		top) words="--interval --once --json --dir --help" ;;
 		report)
@@ -97,7 +97,7 @@ _pyauditctl()
 		ps) words="--json --all --dir --help" ;;
 		mode) words="observe enforce --rule --unit --host --dir --help" ;;
 		pause) words="--for --dir --help" ;;
-		help) words="run tail status reload rules capture replay learn events top report config ps mode pause resume enable disable activate deactivate" ;;
+		help) words="run tail status reload rules capture replay learn events top report metrics config ps mode pause resume enable disable activate deactivate" ;;
 		enable | disable)
 			case $prev in
 			--mode) words="observe enforce" ;;

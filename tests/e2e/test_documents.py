@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from documents import DOCS, commands, sections  # noqa: E402
 
 DOCUMENTS = ("INSTALL.md", "OPERATIONS.md", "UPGRADING.md")
-HERE = re.compile(r"pyauditctl (status|ps|report|config show|rules|mode|pause|resume|reload)\b|pyauditd --check-config")
+HERE = re.compile(r"pyauditctl (status|metrics|ps|report|config show|rules|mode|pause|resume|reload)\b|pyauditd --check-config")
 # Who runs the commands of a section, by asking tests/documents.py for them.
 BOOTED = {
     ("INSTALL.md", "Debian 12 and 13"): ("packages.sh", "packages.py"),
@@ -25,6 +25,7 @@ BOOTED = {
     ("OPERATIONS.md", "The service"): ("packages.py",),
     ("OPERATIONS.md", "Day to day"): ("packages.py",),
     ("OPERATIONS.md", "Tuning"): ("packages.py",),
+    ("OPERATIONS.md", "Metrics"): ("packages.py",),
     ("UPGRADING.md", "Upgrading"): ("packages.py",),
 }
 
