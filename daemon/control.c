@@ -35,6 +35,8 @@ struct client {
 	bool stops;      /* the daemon ends after the answer */
 	uint64_t marks[CONTROL_SINKS];
 	struct event *timeout;
+	enum rights rights;
+	uid_t uid;
 
 	struct expr *filter; /* or NULL */
 	struct feed *feed;   /* of a capture: blocks in the place of lines; or NULL */
@@ -58,6 +60,7 @@ client_free(struct client *client)
 	LIST_REMOVE(client, link);
 	server->n_clients--;
 	server->n_tails -= client->is_tail;
+	server->n_strangers -= client->rights == RIGHTS_NONE;
 	if (client->timeout != NULL)
 		event_free(client->timeout);
 	bufferevent_free(client->bev);
@@ -720,13 +723,32 @@ switch_mode(struct client *client, const struct request *request)
 }
 
 static void
+refuse(struct client *client, enum rights needed)
+{
+	const struct server *server = client->server;
+	char why[REQUEST_ERROR_MAX * 2];
+
+	rights_explain(&server->groups, server->conf, needed, client->uid, why, sizeof(why));
+	answer_error(client, why, NULL);
+}
+
+static void
 take_request(struct client *client, const char *line, size_t len)
 {
 	char error[REQUEST_ERROR_MAX];
 	struct request request;
 
+	if (client->rights == RIGHTS_NONE) { /* what a stranger says is not even read */
+		refuse(client, RIGHTS_TAIL);
+		return;
+	}
 	if (request_parse(&request, line, len, error) < 0) {
 		answer_error(client, error[0] != 0 ? error : "out of memory", NULL);
+		return;
+	}
+	if (client->rights < rights_needed(request.kind)) {
+		refuse(client, RIGHTS_CONTROL);
+		request_fini(&request);
 		return;
 	}
 	switch (request.kind) {
@@ -833,20 +855,43 @@ on_timeout(evutil_socket_t fd, short what, void *data)
 		client_free(client);
 }
 
+/* NULL, or why there is no room: a quarter of the clients is for those who may control. */
+static const char *
+no_room(const struct server *server, enum rights rights, uid_t uid)
+{
+	unsigned max = server->conf->max_clients, n = 0;
+	const struct client *client;
+
+	if (server->n_clients >= max || (rights < RIGHTS_CONTROL && server->n_clients >= max - max / 4))
+		return "there are too many";
+	if (rights == RIGHTS_NONE)
+		return server->n_strangers >= CONTROL_STRANGERS_MAX ? "there are too many without rights" : NULL;
+	if (rights == RIGHTS_CONTROL)
+		return NULL;
+	LIST_FOREACH(client, &server->clients, link)
+	n += client->uid == uid;
+	return n >= CONTROL_USER_MAX ? "there are too many of its user" : NULL;
+}
+
 void
 control_accept(struct server *server, int fd)
 {
-	struct timeval limit = {.tv_sec = CONTROL_REQUEST_MS / 1000};
+	uid_t uid;
+	enum rights rights = rights_of(&server->groups, fd, &uid);
+	unsigned ms = rights == RIGHTS_NONE ? CONTROL_STRANGER_MS : CONTROL_REQUEST_MS;
+	struct timeval limit = {.tv_sec = ms / 1000};
 	struct client *client = calloc(1, sizeof(*client));
+	const char *why = client == NULL ? "out of memory" : no_room(server, rights, uid);
 
-	if (client == NULL || server->n_clients >= server->conf->max_clients) {
-		log_warning(server->log, "control: a client is turned away: %s",
-			    client == NULL ? "out of memory" : "there are too many");
+	if (why != NULL) {
+		log_warning(server->log, "control: a client of user %u is turned away: %s", (unsigned)uid, why);
 		free(client);
 		(void)close(fd);
 		return;
 	}
 	client->server = server;
+	client->rights = rights;
+	client->uid = uid;
 	client->bev = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
 	if (client->bev == NULL) {
 		free(client);
@@ -855,6 +900,7 @@ control_accept(struct server *server, int fd)
 	}
 	LIST_INSERT_HEAD(&server->clients, client, link);
 	server->n_clients++;
+	server->n_strangers += rights == RIGHTS_NONE;
 	client->timeout = evtimer_new(server->base, on_timeout, client);
 	if (client->timeout == NULL) {
 		client_free(client);

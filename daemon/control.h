@@ -9,6 +9,9 @@
 #include "server.h"
 
 #define CONTROL_REQUEST_MS 30000 /* a client has this long for its request */
+#define CONTROL_STRANGER_MS 2000  /* one without rights has this long to hear so */
+#define CONTROL_STRANGERS_MAX 8   /* and so many of them are listened to at a time */
+#define CONTROL_USER_MAX 16       /* clients at a time of one user who may look and nothing else */
 #define CONTROL_DRAIN_MS 10000   /* and sinks for a drain that someone waits for */
 
 /* Takes over @fd. */

@@ -394,6 +394,7 @@ server_reload(struct server *server, struct diag *diag)
 	users_load(&server->users, "/etc/passwd");
 	r = settings_reload(server, diag);
 	if (r == 0) {
+		rights_load(&server->groups, server->conf, "/etc/group", server->log);
 		server_offer_policy(server);
 		log_notice(server->log, "rules reloaded: generation %llu",
 			   (unsigned long long)server->policy.generation);
@@ -619,7 +620,7 @@ open_listeners(struct server *server)
 	int r;
 
 	server->control = (struct listener){
-		.name = PYAUDIT_CONTROL_SOCKET, .type = SOCK_STREAM, .mode = 0660, .take = control_accept};
+		.name = PYAUDIT_CONTROL_SOCKET, .type = SOCK_STREAM, .mode = 0666, .take = control_accept};
 	server->agents = (struct listener){
 		.name = PYAUDIT_AGENT_SOCKET, .type = SOCK_SEQPACKET, .mode = 0666, .take = session_accept};
 	r = listener_open(&server->control, server, fds, n_fds);
@@ -673,6 +674,7 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 	if (r < 0)
 		return r;
 	users_load(&server->users, "/etc/passwd");
+	rights_load(&server->groups, conf, "/etc/group", log);
 	server->limits = limits_new();
 	if (server->limits == NULL)
 		return -ENOMEM;

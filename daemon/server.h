@@ -23,6 +23,7 @@
 #include "process.h"
 #include "recent.h"
 #include "report.h"
+#include "rights.h"
 #include "sink.h"
 #include "unwatched.h"
 
@@ -84,7 +85,8 @@ struct server {
 	struct session *sweep_at;        /* the next one to be swept; NULL: the first */
 	bool polls_soon;                 /* the drain timer is set for at once */
 	struct client_list clients;
-	unsigned n_clients, n_tails;
+	unsigned n_clients, n_tails, n_strangers; /* strangers: without any rights */
+	struct rights_groups groups;
 
 	struct sink *ndjson, *journal;
 	struct sink *context; /* files of context.c, or NULL */

@@ -285,6 +285,8 @@ static const struct conf_key keys[] = {
 	{"user_events", set_count, offsetof(struct conf, user_events), 0, 100000000},
 	{"user_alerts", set_count, offsetof(struct conf, user_alerts), 0, 100000000},
 	{"max_clients", set_count, offsetof(struct conf, max_clients), 1, 4096},
+	{"control_group", set_text, offsetof(struct conf, control_group), 0, 0},
+	{"tail_group", set_text, offsetof(struct conf, tail_group), 0, 0},
 	{"drain_ms", set_count, offsetof(struct conf, drain_ms), 1, 1000},
 	{"idle_ms", set_count, offsetof(struct conf, idle_ms), 1, 60000},
 	{"watch_units", set_text, offsetof(struct conf, watch_units), 0, 0},
@@ -340,13 +342,18 @@ conf_init(struct conf *conf)
 		.user_events = 0,
 		.user_alerts = 10000,
 		.max_clients = 64,
+		.control_group = strdup(CONF_CONTROL_GROUP),
+		.tail_group = strdup(CONF_TAIL_GROUP),
 		.drain_ms = 3,
 		.idle_ms = 50,
 		.verify_ms = 5000,
 		.watch_ms = 500,
 		.dropins = strdup(CONF_DROPINS_DEFAULT),
 	};
-	return conf->dir != NULL && conf->dropins != NULL ? 0 : -ENOMEM;
+	return conf->dir != NULL && conf->dropins != NULL && conf->control_group != NULL &&
+			       conf->tail_group != NULL
+		       ? 0
+		       : -ENOMEM;
 }
 
 void
@@ -366,6 +373,8 @@ conf_fini(struct conf *conf)
 	free(conf->ndjson);
 	free(conf->state);
 	free(conf->metrics);
+	free(conf->control_group);
+	free(conf->tail_group);
 	free(conf->watch_units);
 	free(conf->cgroups);
 	free(conf->dropins);

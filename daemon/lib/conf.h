@@ -14,6 +14,8 @@
 
 #define CONF_FILE_SIZE_MAX (1u << 20)
 #define CONF_DROPINS_DEFAULT "/etc/systemd/system"
+#define CONF_CONTROL_GROUP "pyaudit"
+#define CONF_TAIL_GROUP "pyaudit-tail"
 #define CONF_RULES_MAX 64 /* paths */
 #define CONF_KEYS_MAX 64  /* rows of the table of keys */
 #define CONF_DROPINS_MAX 256 /* files of FILE.d */
@@ -67,6 +69,8 @@ struct conf {
 	size_t spool;          /* bytes on disk for a sink that fails; 0: none */
 	size_t client_buffer;  /* bytes a live client may be behind */
 	unsigned max_agents, max_clients;
+	char *control_group;   /* whose members may change what is in force */
+	char *tail_group;      /* whose members may look */
 	unsigned user_agents;  /* of one user */
 	size_t user_memory;    /* bytes of rings and facts about processes, of one user */
 	unsigned user_events, user_alerts; /* in a second, of one user; 0: as many as come */

@@ -90,7 +90,7 @@ def test_removed_under_the_daemon(tmp_path, activator, handed):
             (server.dir / name).unlink()
         wait_for(lambda: all((server.dir / name).exists() for name in ("agent.sock", "control.sock")), "both anew")
         wait_for(server.answers, "the new control socket")
-        assert [stat.S_IMODE(os.stat(str(server.dir / name)).st_mode) for name in ("agent.sock", "control.sock")] == [0o666, 0o660]
+        assert [stat.S_IMODE(os.stat(str(server.dir / name)).st_mode) for name in ("agent.sock", "control.sock")] == [0o666, 0o666]
         assert "agent.sock was gone, and is made anew" in server.log()
         server.run(one_mark(1))
         say(program, "audit(1, 2)")

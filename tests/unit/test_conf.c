@@ -143,7 +143,7 @@ the_shipped_file_shows_the_defaults(void **state)
 				 CONF_OK);
 	}
 	(void)fclose(file);
-	assert_int_equal(n, 31);
+	assert_int_equal(n, 33);
 	assert_string_equal(conf.profile, plain.profile);
 	assert_int_equal(diag.n_errors, 0);
 	assert_string_equal(conf.dir, plain.dir);
