@@ -64,6 +64,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	memcpy(image, data, size);
 	head = (void *)image;
+	head->major = pyaudit_le16_of(PYAUDIT_IMAGE_MAJOR); /* what was found in an older one is worth a look */
 	head->size = pyaudit_le32_of((uint32_t)size);
 	head->checksum = pyaudit_le64_of(pyaudit_image_checksum(image, size));
 	if (pyaudit_image_check(image, size) == 0) {
