@@ -103,7 +103,7 @@ INTERPRETERS = find_interpreters()
 FEW = INTERPRETERS if os.environ.get("PYAUDIT_EVERY") else few_of(INTERPRETERS)
 SYSTEM = INTERPRETERS[0] if INTERPRETERS else None
 # Files that would take minutes of CI under each interpreter.
-LONG = ("test_native", "test_processes", "test_programs", "test_resilience", "test_tamper")
+LONG = ("test_native", "test_processes", "test_programs", "test_resilience", "test_tamper", "test_values")
 
 
 def pytest_generate_tests(metafunc):

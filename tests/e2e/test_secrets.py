@@ -135,11 +135,11 @@ def test_look_alikes_are_told(ctl_run, python):
     assert paths == ["/nonexistent/" + t for t in FORMS.LOOK_ALIKES], result
 
 
-def test_forms_come_and_go_with_the_rules(daemon, python):
+def test_forms_come_and_go_with_the_rules(daemon, system_python):
     """A reload brings a form to programs that run; one with a mistake leaves all as it was."""
     secret = "acme_" + FORMS.some(30)
     d = daemon(rule("marks", "webbrowser.open", action="record"))
-    program = d.spawn([python, "-c", "import sys, webbrowser\nfor line in sys.stdin:\n"
+    program = d.spawn([system_python, "-c", "import sys, webbrowser\nfor line in sys.stdin:\n"
                        "    sys.audit('webbrowser.open', line.strip())\n    print('said', flush=True)\n"])
 
     def said():
