@@ -20,12 +20,14 @@ from conftest import AGENT, DAEMON, JOURNALD, MARK, PATIENCE, Control, clean_env
 
 ID = "0123456789abcdef0123456789abcdef"
 RUN = pathlib.Path("/run/pyaudit")
-SMALL = "512m"
+IS_LONG = float(sys.argv[3]) >= 10
+SMALL = "2g" if IS_LONG else "512m"
 
-# Works for so many seconds when told to, at some ten thousand events a second; an alert for every 200 of them.
+# Works for so many seconds when told to, at some ten thousand events a second, or one for long: the small disk holds
+# what there will be; an alert for every 200 of them.
 WORKLOAD = """
 import os, sys, time
-audit, n_alerts, table = sys.audit, 0, list(range(5000))
+audit, n_alerts, table = sys.audit, 0, list(range(int(sys.argv[1])))
 print('ready', flush=True)
 for line in sys.stdin:
     n, first, cpu, end = 0, n_alerts, time.process_time(), time.monotonic() + float(line)
@@ -152,7 +154,8 @@ class Stall:
 
 class Workload:
     def __init__(self):
-        self.process = subprocess.Popen(["/usr/bin/python3", "-I", "-c", WORKLOAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen(["/usr/bin/python3", "-I", "-c", WORKLOAD, "50000" if IS_LONG else "5000"],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         env=clean_env(LD_PRELOAD=AGENT, PYAUDIT_DIR=RUN))
         assert self.process.stdout.readline() == b"ready\n"
         self.n_alerts = 0

@@ -31,7 +31,7 @@ def stall(tmp_path, case):
     result = json.loads(done.stdout.decode())
     print(json.dumps(result))
     if SECONDS:
-        assert 0.98 <= result["throughput"] <= 1.02 or result["throughput"] > 1, result
+        assert result["throughput"] >= 0.98, result  # faster: without the daemon's share of the machine
     assert "Sanitizer" not in log.read_text()
     return result, log.read_text()
 
@@ -46,6 +46,12 @@ def test_journald_stopped(tmp_path):
     result, log = stall(tmp_path, "journald")
     assert result["journal"] == result["raised"], result
     assert result["file"] == result["raised"] and result["lost_sinks"] == 0, result
+
+
+def test_socket_deleted(tmp_path):
+    result, _ = stall(tmp_path, "socket")
+    assert result["file"] == result["journal"] == result["raised"], result
+    assert result["lost_sinks"] == result["lost_ordinary"] == 0, result
 
 
 def test_disk_full(tmp_path):
