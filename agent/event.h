@@ -82,16 +82,6 @@ struct pyaudit_event {
 	uint32_t scratch_len, scratch_size;
 };
 
-/* Makes sure that @n frames are there, where there are as many. */
-static inline void
-pyaudit_event_need_frames(struct pyaudit_event *event, unsigned n)
-{
-	if (event->origin_asked < n && event->origin != NULL) {
-		event->origin(event, n);
-		event->origin_asked = (uint8_t)n;
-	}
-}
-
 /* Makes sure that the packages of a frame are there, if it has any. */
 static inline void
 pyaudit_event_need_packages(struct pyaudit_event *event, unsigned n)
@@ -101,6 +91,22 @@ pyaudit_event_need_packages(struct pyaudit_event *event, unsigned n)
 	if (!frame->packages_asked && event->packages != NULL) {
 		event->packages(frame);
 		frame->packages_asked = true;
+	}
+}
+
+/* Makes sure that @n frames are there, where there are as many. They are made anew: what was known of the
+ * caller's packages is asked for again, so that the record has it. */
+static inline void
+pyaudit_event_need_frames(struct pyaudit_event *event, unsigned n)
+{
+	bool packages = event->n_frames > event->caller &&
+			event->frames[event->caller].packages_asked;
+
+	if (event->origin_asked < n && event->origin != NULL) {
+		event->origin(event, n);
+		event->origin_asked = (uint8_t)n;
+		if (packages && event->caller < event->n_frames)
+			pyaudit_event_need_packages(event, event->caller);
 	}
 }
 

@@ -229,12 +229,47 @@ every_name_in_the_tables_is_found_again(void **state)
 	assert_int_equal(pyaudit_class_by_name("all", 3) & PYAUDIT_CLASS_NOISE, 0);
 }
 
+static const struct pyaudit_value package = TEXT("wanted");
+
+static void
+make_frames(struct pyaudit_event *event, unsigned n)
+{
+	for (unsigned i = 0; i < n && i < 2; i++)
+		event->frames[i] = (struct pyaudit_origin){.file = TEXT("/srv/site-packages/wanted.py")};
+	event->n_frames = n < 2 ? (uint8_t)n : 2;
+	event->caller = 0;
+}
+
+static void
+make_packages(struct pyaudit_origin *frame)
+{
+	frame->packages = &package;
+	frame->n_packages = 1;
+}
+
+/* One rule asks for the caller's package, another one then for the whole stack. */
+static void
+packages_that_were_asked_for_outlive_the_frames(void **state)
+{
+	struct pyaudit_origin frames[PYAUDIT_STACK_MAX];
+	struct pyaudit_event event = {.frames = frames, .origin = make_frames, .packages = make_packages};
+
+	(void)state;
+	pyaudit_event_need_frames(&event, 1);
+	pyaudit_event_need_packages(&event, event.caller);
+	pyaudit_event_need_frames(&event, PYAUDIT_STACK_MAX);
+	assert_int_equal(event.n_frames, 2);
+	assert_int_equal(event.frames[0].n_packages, 1);
+	assert_int_equal(event.frames[1].n_packages, 0); /* nobody asked */
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_event_gives_its_fields),
 		cmocka_unit_test(every_name_in_the_tables_is_found_again),
+		cmocka_unit_test(packages_that_were_asked_for_outlive_the_frames),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
