@@ -73,6 +73,13 @@ ACTS = {
     "site-packages-changed": """
         os.makedirs(T + '/lib/site-packages', exist_ok=True)
         open(T + '/lib/site-packages/x.py', 'w').close()""",
+    "data-library-acts": """
+        os.makedirs(T + '/dist-packages/toml-1.0.dist-info')
+        open(T + '/dist-packages/toml.py', 'w').write("import os\\ndef loads(text): os.system(text)")
+        open(T + '/dist-packages/toml-1.0.dist-info/RECORD', 'w').write('toml.py,,')
+        sys.path.insert(0, T + '/dist-packages')
+        import toml
+        toml.loads('true')""",
     "pipeline-changed": """
         os.makedirs(T + '/.git/hooks')
         open(T + '/.git/hooks/pre-commit', 'w').close()""",
