@@ -2,6 +2,9 @@
 /*
  * Sets of values by script and kind. A kind becomes a rule only where everything of its events was
  * recorded while the script ran: else its silence would say nothing.
+ *
+ * What code of an installed distribution does stands under its name, where the capture has it: only that
+ * distribution may do it. What other code does is of the script as a whole.
  */
 #include "learn.h"
 
@@ -24,12 +27,17 @@ enum kind {
 	WRITES,
 	LIBRARIES,
 	EXTENSIONS,
-	CODE,	/* code.filename and caller.module, joined by a line end */
+	CODE,	/* code.filename, and who runs it */
 	PICKLES, /* pickle.module */
 	KINDS,
 };
 
-#define SEPARATOR "\n"
+#define SEPARATOR "\n"    /* between the two halves of a value */
+#define IS_PACKAGE '@' /* begins the name of a distribution where a module's may stand */
+
+/* Of a script's name and a distribution's in the names of lists, which have 64 bytes. */
+#define SLUG_NAME_MAX 24
+#define OWNER_NAME_MAX 14
 
 struct script {
 	char *name;
@@ -55,15 +63,16 @@ static const struct {
 	const char *field;
 	uint16_t class;
 	const char *severity;
+	bool by_package; /* values begin with the distribution, which may be empty, and the separator */
 } kinds[KINDS] = {
 	[PROGRAMS] = {"programs", "@exec", "started a program that it did not before",
-		      "not exec.shell", "exec.path", PYAUDIT_CLASS_EXEC, "error"},
+		      "not exec.shell", "exec.path", PYAUDIT_CLASS_EXEC, "error", true},
 	[COMMANDS] = {"commands", "@exec", "gave a shell a command that it did not before",
-		      "exec.shell", "exec.cmdline", PYAUDIT_CLASS_EXEC, "error"},
+		      "exec.shell", "exec.cmdline", PYAUDIT_CLASS_EXEC, "error", true},
 	[HOSTS] = {"hosts", "@network", "talked to a host that it did not before",
-		   "exists net.host", "net.host", PYAUDIT_CLASS_NETWORK, "warning"},
+		   "exists net.host", "net.host", PYAUDIT_CLASS_NETWORK, "warning", true},
 	[SOCKETS] = {"sockets", "@network", "used a Unix socket that it did not before",
-		     "exists net.path", "net.path", PYAUDIT_CLASS_NETWORK, "warning"},
+		     "exists net.path", "net.path", PYAUDIT_CLASS_NETWORK, "warning", true},
 	[READS] = {"reads", "@file", "looked at a file that it did not before",
 		   "exists file.path and not file.write", "file.path", PYAUDIT_CLASS_FILE,
 		   "notice"},
@@ -157,40 +166,68 @@ field(struct pyaudit_event *event, unsigned number)
 	return pyaudit_field(event, number, &value) ? value : (struct pyaudit_value){0};
 }
 
+/* The distribution that the calling code is of; of several the first. Absent where the record has none. */
+static struct pyaudit_value
+package_of(struct pyaudit_event *event)
+{
+	struct pyaudit_value packages = field(event, PYAUDIT_F_CALLER_PACKAGE);
+
+	return packages.type == PYAUDIT_TAG_LIST && packages.n_items > 0 ? packages.items[0]
+									   : packages;
+}
+
+static int
+add_pair(struct script *script, enum kind kind, const struct pyaudit_value *first, char mark,
+	 const struct pyaudit_value *second)
+{
+	CLEANUP(buf_fini) struct buf both;
+	struct pyaudit_value value;
+
+	buf_init(&both);
+	if (pyaudit_value_is_text(first))
+		buf_add(&both, first->s, first->len);
+	buf_add_str(&both, SEPARATOR);
+	if (pyaudit_value_is_text(second)) {
+		if (mark != '\0')
+			buf_add_char(&both, mark);
+		buf_add(&both, second->s, second->len);
+	}
+	if (both.failed)
+		return -ENOMEM;
+	value = pyaudit_value_text(both.data, both.len);
+	return add(script, kind, &value);
+}
+
 static int
 add_field(struct script *script, enum kind kind, struct pyaudit_event *event, unsigned number)
 {
-	struct pyaudit_value value = field(event, number);
+	struct pyaudit_value value, package = {0};
 
+	if (kinds[kind].by_package)
+		package = package_of(event);
+	value = field(event, number);
 	if (!pyaudit_value_is_text(&value)) {
 		script->is_vague[kind] = true;
 		return 0;
 	}
-	return add(script, kind, &value);
+	return kinds[kind].by_package ? add_pair(script, kind, &package, '\0', &value)
+				      : add(script, kind, &value);
 }
 
 /* The file name that code claims, and who runs it. */
 static int
 add_code(struct script *script, struct pyaudit_event *event)
 {
+	struct pyaudit_value package = package_of(event);
 	struct pyaudit_value name = field(event, PYAUDIT_F_CODE_FILENAME);
 	struct pyaudit_value module = field(event, PYAUDIT_F_CALLER_MODULE);
 	static const char frozen[] = "<frozen "; /* a part of the interpreter */
-	CLEANUP(buf_fini) struct buf both;
-	struct pyaudit_value value;
+	bool packaged = pyaudit_value_is_text(&package);
 
-	buf_init(&both);
 	if (!pyaudit_value_is_text(&name) || name.len == 0 || name.s[0] != '<' ||
 	    (name.len >= strlen(frozen) && memcmp(name.s, frozen, strlen(frozen)) == 0))
 		return 0;
-	buf_add(&both, name.s, name.len);
-	buf_add_str(&both, SEPARATOR);
-	if (pyaudit_value_is_text(&module))
-		buf_add(&both, module.s, module.len);
-	if (both.failed)
-		return -ENOMEM;
-	value = pyaudit_value_text(both.data, both.len);
-	return add(script, CODE, &value);
+	return add_pair(script, CODE, &name, packaged ? IS_PACKAGE : '\0', packaged ? &package : &module);
 }
 
 static int
@@ -258,6 +295,8 @@ struct draft {
 	struct buf lists, rules; /* members, each with its comma before it */
 	size_t n_rules;
 	struct script *script; /* at hand */
+	const char *package;   /* whose values are at hand; NULL: of the script's own code */
+	char owner[24];	       /* what it makes of names of lists, or empty */
 };
 
 /* A text in quotes for a condition. */
@@ -294,8 +333,10 @@ use_list(struct draft *draft, struct buf *condition, const char *field_name, con
 {
 	if (values->n == 0)
 		return;
-	buf_addf(&draft->lists, "%s\n    \"%s_%s\": [", draft->lists.len > 0 ? "," : "", draft->script->slug,
-		 suffix);
+	buf_addf(&draft->lists, "%s\n", draft->lists.len > 0 ? "," : "");
+	if (draft->package != NULL)
+		buf_addf(&draft->lists, "    // By code of the package %s.\n", draft->package);
+	buf_addf(&draft->lists, "    \"%s_%s%s\": [", draft->script->slug, suffix, draft->owner);
 	for (size_t i = 0; i < values->n; i++) {
 		buf_addf(&draft->lists, "%s\n      ", i > 0 ? "," : "");
 		add_string(&draft->lists, values->texts[i], strlen(values->texts[i]));
@@ -303,8 +344,8 @@ use_list(struct draft *draft, struct buf *condition, const char *field_name, con
 	buf_add_str(&draft->lists, "\n    ]");
 	if (condition == NULL)
 		return;
-	buf_addf(condition, "%s%s %s $%s_%s", condition->len > 0 ? " or " : "", field_name, operator,
-		 draft->script->slug, suffix);
+	buf_addf(condition, "%s%s %s $%s_%s%s", condition->len > 0 ? " or " : "", field_name, operator,
+		 draft->script->slug, suffix, draft->owner);
 }
 
 static int
@@ -340,7 +381,7 @@ name_condition(struct draft *draft, const struct texts *values, struct buf *cond
 	texts_sort(&names);
 	buf_add_str(condition, " or layer = 'libc' and ");
 	use_list(draft, NULL, NULL, NULL, "program_names", &names);
-	buf_addf(condition, "exec.name in $%s_program_names", draft->script->slug);
+	buf_addf(condition, "exec.name in $%s_program_names%s", draft->script->slug, draft->owner);
 	return 0;
 }
 
@@ -385,7 +426,29 @@ command_condition(struct draft *draft, struct texts *values, struct buf *conditi
 	return r;
 }
 
-/* For each file name the modules that run such code; where one was not to be told, any. */
+/* " and (caller.module in ['a'] or caller.package in ['b'])" of values of one file name, which are sorted, so
+ * that packages come first. */
+static void
+add_runners(const struct texts *values, size_t from, size_t to, size_t skip, struct buf *condition)
+{
+	const char *which = NULL;
+
+	buf_add_str(condition, " and (");
+	for (size_t i = from; i < to; i++) {
+		const char *who = values->texts[i] + skip;
+		const char *field_name = *who == IS_PACKAGE ? "caller.package" : "caller.module";
+
+		if (which == field_name)
+			buf_add_str(condition, ", ");
+		else
+			buf_addf(condition, "%s%s in [", which != NULL ? "] or " : "", field_name);
+		which = field_name;
+		quote(condition, who + (*who == IS_PACKAGE));
+	}
+	buf_add_str(condition, "])");
+}
+
+/* For each file name the packages or modules that run such code; where one was not to be told, any. */
 static int
 code_condition(struct texts *values, struct buf *condition)
 {
@@ -402,23 +465,17 @@ code_condition(struct texts *values, struct buf *condition)
 			return -ENOMEM;
 		buf_addf(condition, "%scode.filename = ", condition->len > 0 ? " or " : "");
 		quote(condition, file);
-		for (j = i; j < values->n && strncmp(values->texts[j], name, len) == 0; j++) {
-			if (any)
-				continue;
-			buf_add_str(condition, j == i ? " and caller.module in [" : ", ");
-			quote(condition, values->texts[j] + len);
-		}
+		for (j = i; j < values->n && strncmp(values->texts[j], name, len) == 0; j++)
+			;
 		if (!any)
-			buf_add_char(condition, ']');
+			add_runners(values, i, j, len, condition);
 	}
 	return 0;
 }
 
-/* What the rule lets pass; empty: nothing. */
 static int
-condition_of(struct draft *draft, enum kind kind, struct buf *condition)
+condition_of_values(struct draft *draft, enum kind kind, struct texts *values, struct buf *condition)
 {
-	struct texts *values = &draft->script->values[kind];
 	int r;
 
 	switch (kind) {
@@ -438,6 +495,91 @@ condition_of(struct draft *draft, enum kind kind, struct buf *condition)
 	default:
 		return path_condition(draft, kind, values, condition);
 	}
+}
+
+/* "_zope_interface", or "_a_very_long_na_7" where the name does not fit: @n tells it from others. */
+static void
+name_owner(struct draft *draft, const char *package, size_t n)
+{
+	char *to = draft->owner;
+	bool changed = strlen(package) > OWNER_NAME_MAX;
+	size_t len = 0;
+
+	draft->package = package[0] != '\0' ? package : NULL;
+	to[0] = '\0';
+	if (draft->package == NULL)
+		return;
+	to[len++] = '_';
+	for (; *package != '\0' && len <= OWNER_NAME_MAX; package++) {
+		bool plain = isalnum((unsigned char)*package) != 0 && (unsigned char)*package < 0x80;
+
+		changed |= !plain && *package != '-'; /* names have no '_' */
+		to[len++] = plain ? (char)tolower((unsigned char)*package) : '_';
+	}
+	to[len] = '\0';
+	if (changed)
+		(void)snprintf(to + len, sizeof(draft->owner) - len, "_%zu", n % 1000);
+}
+
+/* The values of one distribution, from @at on, into @ret without its name; where the next one's begin. */
+static int
+take_owned(const struct texts *values, size_t *at, struct texts *ret)
+{
+	const char *first = values->texts[*at];
+	size_t len = (size_t)(strchr(first, SEPARATOR[0]) - first) + 1;
+	int r = 0;
+
+	for (; r == 0 && *at < values->n && strncmp(values->texts[*at], first, len) == 0; (*at)++)
+		r = texts_add(ret, values->texts[*at] + len, strlen(values->texts[*at] + len));
+	texts_sort(ret);
+	return r;
+}
+
+/* What each distribution may do, and before it what all code of the script may. */
+static int
+condition_by_package(struct draft *draft, enum kind kind, struct buf *condition)
+{
+	struct texts *values = &draft->script->values[kind];
+	int r = 0;
+
+	texts_sort(values);
+	for (size_t at = 0; r == 0 && at < values->n;) {
+		const char *first = values->texts[at];
+		CLEANUP(freep) char *package = text_copy(first, strcspn(first, SEPARATOR));
+		CLEANUP(texts_fini) struct texts owned = {0};
+		CLEANUP(buf_fini) struct buf alone;
+
+		buf_init(&alone);
+		if (package == NULL)
+			return -ENOMEM;
+		name_owner(draft, package, at);
+		r = take_owned(values, &at, &owned);
+		if (r == 0)
+			r = condition_of_values(draft, kind, &owned, &alone);
+		if (r != 0 || alone.len == 0)
+			continue;
+		buf_add_str(condition, condition->len > 0 ? " or " : "");
+		if (draft->package != NULL) {
+			buf_add_str(condition, "caller.package = ");
+			quote(condition, package);
+			buf_add_str(condition, " and (");
+		}
+		buf_add(condition, alone.data, alone.len);
+		buf_add_str(condition, draft->package != NULL ? ")" : "");
+		condition->failed |= alone.failed;
+	}
+	draft->package = NULL;
+	draft->owner[0] = '\0';
+	return r;
+}
+
+/* What the rule lets pass; empty: nothing. */
+static int
+condition_of(struct draft *draft, enum kind kind, struct buf *condition)
+{
+	return kinds[kind].by_package
+		       ? condition_by_package(draft, kind, condition)
+		       : condition_of_values(draft, kind, &draft->script->values[kind], condition);
 }
 
 static void
@@ -516,7 +658,7 @@ make_slug(struct learn *learn, size_t at)
 
 	if (len > 3 && strcmp(name + len - 3, ".py") == 0)
 		len -= 3;
-	for (size_t i = 0; i < len && n < 32; i++) {
+	for (size_t i = 0; i < len && n < SLUG_NAME_MAX; i++) {
 		char c = (char)tolower((unsigned char)name[i]);
 
 		if ((c >= 'a' && c <= 'z') || (n > 0 && c >= '0' && c <= '9'))

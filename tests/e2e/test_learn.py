@@ -122,3 +122,61 @@ def test_a_running_daemon_is_learned_from(daemon, tmp_path):
     out, said = learn.communicate(timeout=30 * PATIENCE)
     assert learn.returncode == 0, said
     assert b'"/bin/true"' in out and b"learned-job-programs" in out
+
+
+# A script, and two distributions that it uses; what one of them does, the other and the script do not.
+COURIER = "import os, socket, subprocess\ndef ship(n):\n    subprocess.run(['/bin/echo', 'parcel', str(n)], stdout=subprocess.DEVNULL)\n" \
+          "    with socket.socket() as s:\n        s.connect_ex(('127.0.0.1', 9))\n    eval(compile('1 + 1', '<label>', 'eval'))\n"
+OTHER = "import subprocess\ndef act(*words):\n    subprocess.run(words, stdout=subprocess.DEVNULL)\n"
+STORE = """
+import os, subprocess, sys
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "site-packages"))
+import courier, other_thing
+subprocess.run(["/bin/true"])
+other_thing.act("/bin/uname")
+for word in sys.argv[1:]:
+    if word == "other":
+        other_thing.act("/bin/echo", "parcel")
+    elif word == "own":
+        subprocess.run(["/bin/echo", "parcel"], stdout=subprocess.DEVNULL)
+    elif word == "shell":
+        os.system("id")
+    else:
+        courier.ship(int(word))
+"""
+WHO = rule("who-acts", ["@exec", "@network", "@code"], "exists caller.package", action="record")
+
+
+def test_what_a_package_did_only_that_package_may(ctl_run, tmp_path):
+    script = tmp_path / "store.py"
+    script.write_text(STORE)
+    for dist, module, text in (("Parcel_Courier", "courier", COURIER), ("other-thing", "other_thing", OTHER)):
+        info = tmp_path / "site-packages" / (dist + "-1.0.dist-info")
+        info.mkdir(parents=True)
+        (info.parent / (module + ".py")).write_text(text)
+        (info / "RECORD").write_text(module + ".py,,\n")
+    capture, draft = tmp_path / "c.capture", tmp_path / "draft.json"
+    done = ctl_run([SYSTEM, script, 1, 22], WHO, options=["--record", "exec,network,code", "--capture", str(capture)])
+    assert done.returncode == 0, done
+    ctl("learn", capture, "--script", "**/store.py", "--output", draft)
+    text = draft.read_text()
+    checked = json.loads(ctl("rules", "check", "--json", draft)[0])
+    assert checked["errors"] == checked["warnings"] == 0, (checked, text)
+    assert "// By code of the package parcel-courier." in text and "caller.package = 'parcel-courier'" in text, text
+    assert "caller.package = 'other-thing'" in text and "caller.package in ['parcel-courier']" in text, text
+    lines = ctl("replay", "--json", "--no-default-rules", "--rules", draft, capture)[0].splitlines()
+    assert lines and not of_kind([json.loads(line) for line in lines], "alert")
+    for words, wanted in ((["3"], []), (["other"], [["/bin/echo", "parcel"]]), (["own"], [["/bin/echo", "parcel"]]),
+                          (["4", "shell", "5"], [None])):
+        done = ctl_run([SYSTEM, script] + words, options=["--rules", str(draft)])
+        alerts = [a["args"][1] if len(a["args"]) > 1 else None for a in done.kind("alert")]
+        assert done.returncode == 0 and alerts == wanted, (words, done.kind("alert"))
+
+
+def test_without_packages_in_the_capture_the_draft_has_none(ctl_run, tmp_path):
+    script = tmp_path / "job.py"
+    script.write_text("import subprocess\nsubprocess.run(['/bin/true'])\n")
+    capture = tmp_path / "c.capture"
+    ctl_run([SYSTEM, script], options=["--record", "exec", "--capture", str(capture)])
+    text = ctl("learn", capture)[0]
+    assert "caller.package" not in text and "By code of" not in text and '"/bin/true"' in text
