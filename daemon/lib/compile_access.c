@@ -80,7 +80,10 @@ add_text(struct compiler *c, struct access *access, unsigned field, enum trigger
 	}
 	if (len == 0 && kind != TRIGGER_WHOLE)
 		kind = TRIGGER_ANY;
-	worth = worth_of(kind, len);
+	/* Asking for packages may have listings read: where anything else narrows it down, that comes first. */
+	worth = field == PYAUDIT_F_CALLER_PACKAGE || field == PYAUDIT_F_STACK_PACKAGE
+			? 1
+			: worth_of(kind, len);
 	add_trigger(c, access, field, kind, text, len, 0, worth);
 }
 

@@ -648,6 +648,34 @@ patterns_without_a_text_share_automata(void **state)
 }
 
 static void
+fail_lookup(struct pyaudit_origin *frame)
+{
+	(void)frame;
+	assert_true(false); /* whose code it is would be read from disk */
+}
+
+/* Whatever else a rule says of an event comes before its packages. */
+static void
+packages_are_asked_for_last(void **state)
+{
+	struct rule_set *set = one_rule("caller.package in ['pyyaml', 'a-distribution-of-a-long-name'] and "
+					"caller.file matches '/(yaml|six)[./]'");
+	struct image image = build(set, &plain_options);
+	struct pyaudit_verdict verdict;
+	struct scene scene;
+
+	(void)state;
+	scene_init(&scene, "os.system");
+	scene.frames[0].file = text("/usr/lib/python3/dist-packages/urllib3/util.py");
+	scene.event.n_frames = 1;
+	scene.event.packages = fail_lookup;
+	judge(&image, &scene, &verdict);
+	assert_int_equal(verdict.n_hits, 0);
+	image_fini(&image);
+	rules_free(set);
+}
+
+static void
 a_full_scratch_hides_no_path(void **state)
 {
 	struct rule_set *set = one_rule("file.path under '/etc'");
@@ -1447,6 +1475,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(more_hits_than_fit_keep_the_strongest),
 		cmocka_unit_test(odd_slashes_are_seen_wherever_they_stand),
 		cmocka_unit_test(patterns_without_a_text_share_automata),
+		cmocka_unit_test(packages_are_asked_for_last),
 		cmocka_unit_test(a_full_scratch_hides_no_path),
 		cmocka_unit_test(image_and_reference_agree_on_random_rules),
 		cmocka_unit_test(damaged_images_are_refused_or_harmless),
