@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ordinary programs of the distribution, each run for real on its Python under the shipped rules: they end as
-without the agent, and nobody is alarmed. The frameworks and servers of test_programs.py count with them."""
+without the agent, and nobody is alarmed. The frameworks and servers of test_programs.py are beside them."""
+import os
 import re
 import shutil
 
@@ -9,6 +10,7 @@ import pytest
 from alike import alike, need_module, scrub  # noqa: F401
 from conftest import SYSTEM
 
+RAN = []
 NOTHING = {"it.py": "import os\n\n\ndef double(number):\n    \"\"\"Twice the number.\"\"\"\n    return 2 * number\n\n\n"
                     "print(double(21), os.sep)\n"}
 SHOP = {"shop.py": "import click\n@click.command()\n@click.option('--n', default=3)\ndef main(n):\n"
@@ -38,14 +40,14 @@ def ask(path='/'):
 PROGRAMS = [
     # Tools for programmers
     ("black", "black", {"it.py": "x = {  'a':1 }\n"}, "black -q it.py && cat it.py"),
-    ("flake8", "flake8", NOTHING, "flake8 --exit-zero it.py"),
+    ("flake8", "flake8", NOTHING, "flake8 --exit-zero it.py && echo looked"),
     ("mypy", "mypy", NOTHING, "mypy --no-incremental it.py"),
-    ("pylint", "pylint", NOTHING, "pylint -E it.py"),
+    ("pylint", "pylint", NOTHING, "pylint -E it.py && echo looked"),
     ("isort", "isort", {"it.py": "import sys\nimport os\n"}, "isort -q it.py && cat it.py"),
     ("coverage", "python3-coverage", NOTHING, "python3-coverage run it.py && python3-coverage report"),
     ("tox", "tox", {"tox.ini": "[tox]\nskipsdist = true\nenvlist = x\n"}, "tox -l"),
     ("pre-commit", "pre-commit", {}, "git init -q . && pre-commit sample-config"),
-    ("cython", "cython3", {"it.pyx": "def double(int n):\n    return 2 * n\n"}, "cython3 it.pyx && test -s it.c"),
+    ("cython", "cython3", {"it.pyx": "def double(int n):\n    return 2 * n\n"}, "cython3 it.pyx && test -s it.c && echo made"),
     ("setuptools", "module=build", PACKAGE, "{python} -m build --no-isolation --wheel . >/dev/null && ls dist"),
     ("virtualenv", "virtualenv", {}, "virtualenv -q --no-download env && env/bin/python -c 'print(1)'"),
     ("poetry", "poetry", {}, "poetry new -q thing && ls thing"),
@@ -88,7 +90,7 @@ PROGRAMS = [
     ("mako", "module=mako", {}, "{python} -c 'from mako.template import Template; print(Template(\"${a}\").render(a=1))'"),
     ("click", "module=click", SHOP, "{python} shop.py --n 4"),
     ("psutil", "module=psutil", {}, "{python} -c 'import psutil; print(psutil.Process().name(), len(list(psutil.process_iter())) > 1)'"),
-    ("watchdog", "module=watchdog", {}, "{python} -c 'from watchdog.observers import Observer as O; o = O(); o.start(); o.stop(); o.join()'"),
+    ("watchdog", "module=watchdog", {}, "{python} -c 'from watchdog.observers import Observer as O; o = O(); o.start(); o.stop(); o.join(); print(o.name[:6])'"),
     ("apscheduler", "module=apscheduler", {}, "{python} -W ignore -c 'from apscheduler.schedulers.background import BackgroundScheduler as B; import time; "
      "b = B(timezone=\"UTC\"); b.add_job(print, args=[1]); b.start(); time.sleep(0.3); b.shutdown()'"),
     ("tornado", "module=tornado", {"s.py": SERVE + "import tornado.web\nclass H(tornado.web.RequestHandler):\n"
@@ -159,9 +161,23 @@ def test_ordinary_program(alike, name, needed, files, command):  # noqa: F811
             (path / where).write_text(text)
 
     # The distribution's tools are written for its Python, not for another on PATH.
-    alike(["sh", "-c", command.replace("{python}", str(SYSTEM))], prepare=prepare, text=flat,
-          env={"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "PYTHONDONTWRITEBYTECODE": "", "LC_ALL": "C.UTF-8"})
+    env = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "PYTHONDONTWRITEBYTECODE": "", "LC_ALL": "C.UTF-8"}
+    _, said, _ = alike(["bash", "-o", "pipefail", "-c", command.replace("{python}", str(SYSTEM))], prepare=prepare,
+                       text=flat, env=env)
+
+
+    assert said.strip(), "%s said nothing: did it run?" % name
+    RAN.append(name)
 
 
 def test_there_are_forty():
     assert len(PROGRAMS) >= 40 and len({p[0] for p in PROGRAMS}) == len(PROGRAMS)
+
+
+def test_forty_really_ran(record_property):
+    """tests/run.sh asks for it where the distribution has them all; elsewhere those that are not installed are skipped."""
+    record_property("programs", " ".join(RAN))
+    print("%d of %d programs ran" % (len(RAN), len(PROGRAMS)))
+    wanted = int(os.environ.get("PYAUDIT_PROGRAMS", "0"))
+    assert len(RAN) >= wanted, "%d of %d programs ran: not %s" % (
+        len(RAN), len(PROGRAMS), ", ".join(sorted({p[0] for p in PROGRAMS} - set(RAN))))
