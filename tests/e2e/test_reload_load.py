@@ -59,3 +59,5 @@ def test_reloads_under_load_lose_nothing(daemon):
     told = of_kind(events, "status")
     assert len([e for e in told if e["event"] == "daemon.reload"]) == RELOADS // 2
     assert len([e for e in told if e["event"] == "daemon.reload-failed"]) == refused
+    print("%d reloads, %d broken; %d acts, all denied and told; %d generations told of, 0 events lost" % (
+        RELOADS, refused, len(alerts), len({a["generation"] for a in alerts})))
