@@ -28,7 +28,7 @@ policy_init(struct policy *policy)
 void
 policy_fini(struct policy *policy)
 {
-	for (unsigned i = 0; i < POLICY_KEPT; i++)
+	for (unsigned i = 0; i < POLICY_KEPT_MAX; i++)
 		rules_free(policy->kept[i].rules);
 	if (policy->memfd >= 0)
 		(void)close(policy->memfd);
@@ -241,6 +241,67 @@ publish_memfd(int *ret_fd, const struct image *image)
 	return 0;
 }
 
+static uint64_t
+monotonic_ns(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Its rules are not known any more. */
+static void
+let_go(struct policy *policy, unsigned at)
+{
+	struct rule_set *rules = policy->kept[at].rules;
+
+	if (rules == NULL)
+		return;
+	if (policy->forget != NULL)
+		policy->forget(policy->data, rules);
+	if (policy->earlier.rules == rules)
+		earlier_fini(&policy->earlier);
+	rules_free(rules);
+	policy->kept[at].rules = NULL;
+	policy->kept[at].generation = 0;
+}
+
+void
+policy_prune(struct policy *policy)
+{
+	uint64_t now_ns = monotonic_ns();
+	size_t n_rules = 0;
+
+	for (unsigned i = 0; i < POLICY_KEPT_MAX; i++) {
+		unsigned at = (policy->newest + POLICY_KEPT_MAX - i) % POLICY_KEPT_MAX;
+
+		if (policy->kept[at].rules == NULL)
+			continue;
+		n_rules += policy->kept[at].rules->n_rules;
+		if (i >= POLICY_KEPT &&
+		    (n_rules > POLICY_KEPT_RULES || now_ns - policy->kept[at].replaced_ns >
+							     POLICY_KEPT_MS * UINT64_C(1000000)))
+			let_go(policy, at);
+	}
+}
+
+static void
+keep(struct policy *policy, struct rule_set *rules, const struct compile_options *options)
+{
+	rules_share_counts(rules, policy->kept[policy->newest].rules);
+	policy->kept[policy->newest].replaced_ns = monotonic_ns();
+	policy->newest = (policy->newest + 1) % POLICY_KEPT_MAX;
+	let_go(policy, policy->newest);
+	policy->kept[policy->newest].generation = options->generation;
+	pyaudit_secrets_use(rules->forms);
+	policy->kept[policy->newest].rules = rules;
+	policy->kept[policy->newest].options = *options;
+	policy->kept[policy->newest].replaced_ns = 0;
+	policy->generation = options->generation;
+	policy_prune(policy);
+}
+
 int
 policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, struct log *log)
 {
@@ -291,18 +352,7 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 	if (r < 0)
 		return r;
 
-	rules_share_counts(rules, policy->kept[policy->newest].rules);
-	policy->newest = (policy->newest + 1) % POLICY_KEPT;
-	if (policy->forget != NULL && policy->kept[policy->newest].rules != NULL)
-		policy->forget(policy->data, policy->kept[policy->newest].rules);
-	if (policy->earlier.rules == policy->kept[policy->newest].rules)
-		earlier_fini(&policy->earlier);
-	rules_free(policy->kept[policy->newest].rules);
-	policy->kept[policy->newest].generation = options.generation;
-	pyaudit_secrets_use(rules->forms);
-	policy->kept[policy->newest].rules = TAKE_PTR(rules);
-	policy->kept[policy->newest].options = options;
-	policy->generation = options.generation;
+	keep(policy, TAKE_PTR(rules), &options);
 	if (policy->memfd >= 0)
 		(void)close(policy->memfd);
 	policy->memfd = TAKE_FD(memfd);
@@ -331,17 +381,17 @@ policy_judge(const struct policy *policy, const struct pyaudit_facts *facts,
 	(void)munmap(image, policy->size);
 }
 
-/* Its place among those kept, or POLICY_KEPT. */
+/* Its place among those kept, or POLICY_KEPT_MAX. */
 static unsigned
 find_generation(const struct policy *policy, uint64_t generation)
 {
-	for (unsigned i = 0; i < POLICY_KEPT; i++) {
-		unsigned at = (policy->newest + POLICY_KEPT - i) % POLICY_KEPT;
+	for (unsigned i = 0; i < POLICY_KEPT_MAX; i++) {
+		unsigned at = (policy->newest + POLICY_KEPT_MAX - i) % POLICY_KEPT_MAX;
 
 		if (policy->kept[at].generation == generation && generation != 0)
 			return at;
 	}
-	return POLICY_KEPT;
+	return POLICY_KEPT_MAX;
 }
 
 const struct rule_set *
@@ -349,7 +399,7 @@ policy_rules(const struct policy *policy, uint64_t generation)
 {
 	unsigned at = find_generation(policy, generation);
 
-	return at < POLICY_KEPT ? policy->kept[at].rules : NULL;
+	return at < POLICY_KEPT_MAX ? policy->kept[at].rules : NULL;
 }
 
 const struct rule_set *
@@ -365,7 +415,7 @@ policy_options(const struct policy *policy, uint64_t generation, struct compile_
 {
 	unsigned at = find_generation(policy, generation);
 
-	if (at < POLICY_KEPT)
+	if (at < POLICY_KEPT_MAX)
 		*ret = policy->kept[at].options;
-	return at < POLICY_KEPT;
+	return at < POLICY_KEPT_MAX;
 }

@@ -2,7 +2,8 @@
 /*
  * The policy in force: rules read, compiled, published as a file that starting agents read and as
  * a sealed memfd that running ones are handed. What rules are called is kept for the last
- * POLICY_KEPT generations, so that records judged by an older one are attributed right.
+ * POLICY_KEPT generations, and for those that were in force within the last minute, so that records judged
+ * by an older one are attributed right however fast they follow each other.
  */
 #ifndef DAEMON_POLICY_H
 #define DAEMON_POLICY_H
@@ -16,6 +17,9 @@
 #include "verdict.h"
 
 #define POLICY_KEPT 16
+#define POLICY_KEPT_MS 60000     /* more of them for so long after they were replaced, */
+#define POLICY_KEPT_MAX 1024     /* up to this number, */
+#define POLICY_KEPT_RULES 131072 /* and as long as all together have no more rules */
 #define POLICY_ETC_RULES "/etc/pyaudit/rules.d"
 
 /* The rules of the oldest generation are let go. */
@@ -26,7 +30,8 @@ struct policy {
 		uint64_t generation;
 		struct rule_set *rules;
 		struct compile_options options;
-	} kept[POLICY_KEPT];
+		uint64_t replaced_ns; /* CLOCK_MONOTONIC; 0: in force */
+	} kept[POLICY_KEPT_MAX];
 	unsigned newest;
 	uint64_t generation; /* microseconds of its making: grows over restarts; 0: none yet */
 	int memfd;
@@ -45,6 +50,9 @@ void policy_fini(struct policy *policy);
  * is logged. */
 int policy_load(struct policy *policy, const struct conf *conf, struct diag *diag,
 		struct log *log);
+
+/* Lets generations go that nobody can be judged by any more. */
+void policy_prune(struct policy *policy);
 
 /* Judges an event of the daemon's own by the policy in force. */
 void policy_judge(const struct policy *policy, const struct pyaudit_facts *facts,

@@ -352,6 +352,7 @@ on_sweep_timer(evutil_socket_t fd, short what, void *data)
 	listener_sweep(&server->agents);
 	listener_sweep(&server->control);
 	deliver_sweep(server, now_ns);
+	policy_prune(&server->policy);
 	limits_sweep(server->limits, now_ns, tell_summary, server);
 	(void)server_tell_sink_losses(server, server->ndjson);
 	(void)server_tell_sink_losses(server, server->journal);

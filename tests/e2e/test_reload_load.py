@@ -6,7 +6,7 @@ import threading
 
 from conftest import PATIENCE, lines_of, lost_of, of_kind, rule, write_rules
 
-RELOADS = int(os.environ.get("PYAUDIT_RELOADS", "60"))
+RELOADS = int(os.environ.get("PYAUDIT_RELOADS", "200"))
 # Generation k has rule gen-k, which names k in its condition: a torn policy would match none or two.
 LOAD = """
 import os, select, sys
