@@ -13,23 +13,33 @@ void
 mode_fini(struct mode *mode)
 {
 	for (unsigned i = 0; i < mode->n_rules; i++)
-		free(mode->rules[i].id);
+		free(mode->rules[i].name);
+	for (unsigned i = 0; i < mode->n_files; i++)
+		free(mode->files[i].name);
 	for (unsigned i = 0; i < mode->n_units; i++)
 		free(mode->units[i]);
 	*mode = (struct mode){.host = MODE_HOST_UNSET};
 }
 
 static int
+copy_switched(struct mode_switched *ret, unsigned *ret_n, const struct mode_switched *all, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		ret[i] = (struct mode_switched){strdup(all[i].name), all[i].observe};
+		if (ret[i].name == NULL)
+			return -ENOMEM;
+		++*ret_n;
+	}
+	return 0;
+}
+
+static int
 copy_mode(struct mode *ret, const struct mode *mode)
 {
 	*ret = (struct mode){.host = mode->host};
-	for (unsigned i = 0; i < mode->n_rules; i++) {
-		ret->rules[i].id = strdup(mode->rules[i].id);
-		ret->rules[i].observe = mode->rules[i].observe;
-		if (ret->rules[i].id == NULL)
-			goto no_memory;
-		ret->n_rules++;
-	}
+	if (copy_switched(ret->rules, &ret->n_rules, mode->rules, mode->n_rules) < 0 ||
+	    copy_switched(ret->files, &ret->n_files, mode->files, mode->n_files) < 0)
+		goto no_memory;
 	for (unsigned i = 0; i < mode->n_units; i++) {
 		ret->units[i] = strdup(mode->units[i]);
 		if (ret->units[i] == NULL)
@@ -66,6 +76,14 @@ add_units(const struct mode *mode, struct rule *rule)
 	return 0;
 }
 
+static bool
+is_of_file(const struct rule *rule, const char *name)
+{
+	const char *slash = strrchr(rule->owner_file, '/');
+
+	return strcmp(rule->owner_file, name) == 0 || (slash != NULL && strcmp(slash + 1, name) == 0);
+}
+
 int
 mode_apply(const struct mode *mode, struct rule_set *rules, struct compile_options *options)
 {
@@ -75,8 +93,11 @@ mode_apply(const struct mode *mode, struct rule_set *rules, struct compile_optio
 	for (size_t i = 0; i < rules->n_rules && r == 0; i++) {
 		struct rule *rule = &rules->rules[i];
 
+		for (unsigned k = 0; k < mode->n_files; k++)
+			if (is_of_file(rule, mode->files[k].name))
+				rule->observe = mode->files[k].observe;
 		for (unsigned k = 0; k < mode->n_rules; k++)
-			if (strcmp(mode->rules[k].id, rule->id) == 0)
+			if (strcmp(mode->rules[k].name, rule->id) == 0)
 				rule->observe = mode->rules[k].observe;
 		if (mode->n_units > 0 && rule->action >= PYAUDIT_ACTION_BLOCK)
 			r = add_units(mode, rule);
@@ -88,12 +109,33 @@ mode_apply(const struct mode *mode, struct rule_set *rules, struct compile_optio
 /* Switches */
 
 static int
+put_switched(struct mode_switched *all, unsigned *n, unsigned max, const char *what, const char *name,
+	     bool observe, char *error)
+{
+	unsigned at = 0;
+
+	while (at < *n && strcmp(all[at].name, name) != 0)
+		at++;
+	if (at == max) {
+		(void)snprintf(error, REQUEST_ERROR_MAX, "more than %u %s are switched", max, what);
+		return -EINVAL;
+	}
+	if (at == *n) {
+		all[at].name = strdup(name);
+		if (all[at].name == NULL)
+			return -ENOMEM;
+		++*n;
+	}
+	all[at].observe = observe;
+	return 0;
+}
+
+static int
 switch_rule(struct server *server, struct mode *mode, const struct request *request, char *error)
 {
 	const struct rule_set *rules = policy_rules(&server->policy, server->policy.generation);
 	struct suggest suggest;
 	char hint[128];
-	unsigned at = 0;
 	size_t i = 0;
 
 	suggest_init(&suggest, request->rule, strlen(request->rule));
@@ -104,21 +146,32 @@ switch_rule(struct server *server, struct mode *mode, const struct request *requ
 			       suggest_text(&suggest, hint));
 		return -EINVAL;
 	}
-	while (at < mode->n_rules && strcmp(mode->rules[at].id, request->rule) != 0)
-		at++;
-	if (at == MODE_RULES_MAX) {
-		(void)snprintf(error, REQUEST_ERROR_MAX, "more than %d rules are switched",
-			       MODE_RULES_MAX);
+	return put_switched(mode->rules, &mode->n_rules, MODE_RULES_MAX, "rules", request->rule,
+			    request->observe, error);
+}
+
+static int
+switch_file(struct server *server, struct mode *mode, const struct request *request, char *error)
+{
+	const struct rule_set *rules = policy_rules(&server->policy, server->policy.generation);
+	struct suggest suggest;
+	char hint[128];
+	size_t i = 0;
+
+	suggest_init(&suggest, request->file, strlen(request->file));
+	for (; i < rules->n_rules && !is_of_file(&rules->rules[i], request->file); i++) {
+		const char *slash = strrchr(rules->rules[i].owner_file, '/');
+
+		suggest_try(&suggest, slash != NULL ? slash + 1 : rules->rules[i].owner_file);
+	}
+	if (i == rules->n_rules) {
+		(void)snprintf(error, REQUEST_ERROR_MAX, "no rule in force is of a file '%.64s'%s",
+			       request->file, suggest_text(&suggest, hint));
 		return -EINVAL;
 	}
-	if (at == mode->n_rules) {
-		mode->rules[at].id = strdup(request->rule);
-		if (mode->rules[at].id == NULL)
-			return -ENOMEM;
-		mode->n_rules++;
-	}
-	mode->rules[at].observe = request->observe;
-	return 0;
+	/* By its path, whichever way it was named. */
+	return put_switched(mode->files, &mode->n_files, MODE_FILES_MAX, "files",
+			    rules->rules[i].owner_file, request->observe, error);
 }
 
 static int
@@ -157,9 +210,11 @@ tell(struct server *server, const struct request *request, uid_t uid, pid_t pid)
 {
 	const char *kind = request->rule != NULL   ? "rule "
 			   : request->unit != NULL ? "unit "
+			   : request->file != NULL ? "file "
 						   : "the host";
 	const char *name = request->rule != NULL   ? request->rule
 			   : request->unit != NULL ? request->unit
+			   : request->file != NULL ? request->file
 						   : "";
 
 	log_notice(server->log, "%s%s %s (uid %u, process %d)", kind, name,
@@ -183,6 +238,8 @@ mode_switch(struct server *server, const struct request *request, uid_t uid, pid
 		r = switch_rule(server, &mode, request, error);
 	else if (request->unit != NULL)
 		r = switch_unit(&mode, request, error);
+	else if (request->file != NULL)
+		r = switch_file(server, &mode, request, error);
 	else
 		mode.host = request->observe ? MODE_HOST_OBSERVE : MODE_HOST_ENFORCE;
 	if (r == 0) {
@@ -200,6 +257,18 @@ mode_switch(struct server *server, const struct request *request, uid_t uid, pid
 	return 0;
 }
 
+static void
+add_switched(struct json *json, const char *key, const struct mode_switched *all, unsigned n)
+{
+	json_key(json, key);
+	json_object(json);
+	for (unsigned i = 0; i < n; i++) {
+		json_key(json, all[i].name);
+		json_str(json, all[i].observe ? "observe" : "enforce");
+	}
+	json_object_end(json);
+}
+
 void
 mode_json(const struct mode *mode, struct json *json)
 {
@@ -208,13 +277,8 @@ mode_json(const struct mode *mode, struct json *json)
 	json_object(json);
 	json_key(json, "host");
 	json_str(json, hosts[mode->host]);
-	json_key(json, "rules");
-	json_object(json);
-	for (unsigned i = 0; i < mode->n_rules; i++) {
-		json_key(json, mode->rules[i].id);
-		json_str(json, mode->rules[i].observe ? "observe" : "enforce");
-	}
-	json_object_end(json);
+	add_switched(json, "rules", mode->rules, mode->n_rules);
+	add_switched(json, "files", mode->files, mode->n_files);
 	json_key(json, "units");
 	json_array(json);
 	for (unsigned i = 0; i < mode->n_units; i++)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What was switched to observe, or back, while the daemon runs: the host, units, rules. It goes over what
+ * What was switched to observe, or back, while the daemon runs: the host, units, files of rules, rules, of
+ * which the last counts. It goes over what
  * rule files and settings say, survives reloads, and ends with the daemon. Each change is a new policy,
  * handed out as by a reload.
  */
@@ -15,6 +16,7 @@
 
 #define MODE_RULES_MAX 256
 #define MODE_UNITS_MAX 64
+#define MODE_FILES_MAX 64
 
 struct server;
 
@@ -24,13 +26,18 @@ enum mode_host {
 	MODE_HOST_ENFORCE,
 };
 
+/* An id or a file's name, and what was made of it. */
+struct mode_switched {
+	char *name;
+	bool observe;
+};
+
 struct mode {
 	enum mode_host host;
-	struct {
-		char *id;
-		bool observe;
-	} rules[MODE_RULES_MAX];
+	struct mode_switched rules[MODE_RULES_MAX];
 	unsigned n_rules;
+	struct mode_switched files[MODE_FILES_MAX]; /* by path */
+	unsigned n_files;
 	char *units[MODE_UNITS_MAX]; /* globs of those that observe */
 	unsigned n_units;
 };

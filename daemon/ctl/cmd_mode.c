@@ -11,13 +11,16 @@
 #include "ctl.h"
 
 static const char mode_help[] =
-	"Usage: pyauditctl mode observe|enforce --rule ID | --unit UNIT | --host [--dir DIR]\n"
+	"Usage: pyauditctl mode observe|enforce --rule ID | --file FILE | --unit UNIT |\n"
+	"                                      --host [--dir DIR]\n"
 	"\n"
 	"Switches what is in force while the daemon runs. What observes refuses nothing, and tells what\n"
 	"it would have refused. It survives reloads and ends with the daemon; files and settings say\n"
 	"what holds without it. The journal says who did it.\n"
 	"\n"
 	"  --rule ID    one rule\n"
+	"  --file FILE  the rules of a file, by its path or its name alone; what was said of one rule\n"
+	"               counts more\n"
 	"  --unit UNIT  the processes of a systemd unit, or of those a pattern such as shop-* matches\n"
 	"  --host       all rules in all processes\n"
 	"  --dir DIR    the daemon's runtime directory (default: PYAUDIT_DIR or /run/pyaudit)\n"
@@ -29,17 +32,18 @@ static const char mode_help[] =
 	"Exit status: 0, 1 if the daemon refuses or cannot be asked, 2 mistake on the command line.\n";
 
 struct question {
-	const char *mode, *rule, *unit, *dir;
+	const char *mode, *rule, *unit, *file, *dir;
 	bool host, help;
 };
 
 static int
 parse_options(struct question *question, int argc, char **argv)
 {
-	enum { RULE = 256, UNIT, HOST, DIRECTORY, HELP };
+	enum { RULE = 256, UNIT, RULES_FILE, HOST, DIRECTORY, HELP };
 	static const struct option options[] = {
 		{"rule", required_argument, NULL, RULE},
 		{"unit", required_argument, NULL, UNIT},
+		{"file", required_argument, NULL, RULES_FILE},
 		{"host", no_argument, NULL, HOST},
 		{"dir", required_argument, NULL, DIRECTORY},
 		{"help", no_argument, NULL, HELP},
@@ -55,6 +59,9 @@ parse_options(struct question *question, int argc, char **argv)
 			break;
 		case UNIT:
 			question->unit = optarg;
+			break;
+		case RULES_FILE:
+			question->file = optarg;
 			break;
 		case HOST:
 			question->host = true;
@@ -80,8 +87,8 @@ parse_options(struct question *question, int argc, char **argv)
 		return ctl_usage_error(argv[0], "'%s' is neither observe nor enforce", question->mode);
 	if (optind < argc)
 		return ctl_usage_error(argv[0], "unexpected argument '%s'", argv[optind]);
-	if ((question->rule != NULL) + (question->unit != NULL) + question->host != 1)
-		return ctl_usage_error(argv[0], "one of --rule, --unit and --host is needed");
+	if ((question->rule != NULL) + (question->unit != NULL) + (question->file != NULL) + question->host != 1)
+		return ctl_usage_error(argv[0], "one of --rule, --file, --unit and --host is needed");
 	question->dir = client_directory(question->dir);
 	return CTL_OK;
 }
@@ -99,6 +106,8 @@ ask(const struct question *question, cJSON **ret_answer)
 	     cJSON_AddStringToObject(request, "rule", question->rule) != NULL) &&
 	    (question->unit == NULL ||
 	     cJSON_AddStringToObject(request, "unit", question->unit) != NULL) &&
+	    (question->file == NULL ||
+	     cJSON_AddStringToObject(request, "file", question->file) != NULL) &&
 	    (!question->host || cJSON_AddTrueToObject(request, "host") != NULL))
 		r = client_open(&client, question->dir);
 	if (r == 0)
@@ -124,6 +133,7 @@ cmd_mode(int argc, char **argv)
 		(void)printf("%s %s: generation %.0f\n",
 			     question.rule != NULL   ? question.rule
 			     : question.unit != NULL ? question.unit
+			     : question.file != NULL ? question.file
 						     : "the host",
 			     question.mode[0] == 'o' ? "observes" : "enforces",
 			     cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(answer, "generation")));

@@ -253,6 +253,18 @@ print_exceptions(const cJSON *exceptions)
 			     n_unhit, n_expired);
 }
 
+static void
+print_switched(const char *what, const cJSON *switched)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, switched) {
+		(void)printf("mode       %s ", what);
+		text_print_cell(stdout, item->string, 0);
+		(void)printf(": %s\n", get_string(switched, item->string));
+	}
+}
+
 /* What was switched at run time. */
 static void
 print_modes(const cJSON *modes)
@@ -261,11 +273,8 @@ print_modes(const cJSON *modes)
 
 	if (get_string(modes, "host")[0] != '\0')
 		(void)printf("mode       the host was switched to %s\n", get_string(modes, "host"));
-	cJSON_ArrayForEach(item, get(modes, "rules")) {
-		(void)printf("mode       rule ");
-		text_print_cell(stdout, item->string, 0);
-		(void)printf(": %s\n", get_string(get(modes, "rules"), item->string));
-	}
+	print_switched("rule", get(modes, "rules"));
+	print_switched("file", get(modes, "files"));
 	cJSON_ArrayForEach(item, get(modes, "units"))
 		if (cJSON_IsString(item))
 			text_print(stdout, "mode       observes in unit ", item->valuestring);

@@ -98,6 +98,8 @@ take_mode(struct request *request, const cJSON *item, char *error)
 		return take_text(&request->rule, item, error);
 	if (strcmp(item->string, "unit") == 0)
 		return take_text(&request->unit, item, error);
+	if (strcmp(item->string, "file") == 0)
+		return take_text(&request->file, item, error);
 	if (strcmp(item->string, "host") == 0 && cJSON_IsTrue(item)) {
 		request->host = true;
 		return 0;
@@ -179,9 +181,11 @@ take_request(struct request *ret, const cJSON *root, char *error)
 				return r;
 		}
 		if (ret->kind == REQUEST_MODE &&
-		    (!ret->has_mode || (ret->rule != NULL) + (ret->unit != NULL) + ret->host != 1)) {
+		    (!ret->has_mode || (ret->rule != NULL) + (ret->unit != NULL) +
+						       (ret->file != NULL) + ret->host !=
+					       1)) {
 			(void)snprintf(error, REQUEST_ERROR_MAX,
-				       "a mode needs 'mode' and one of 'rule', 'unit' and 'host'");
+				       "a mode needs 'mode' and one of 'rule', 'file', 'unit' and 'host'");
 			return -EINVAL;
 		}
 		return 0;
@@ -222,5 +226,6 @@ request_fini(struct request *request)
 	free(request->filter);
 	free(request->rule);
 	free(request->unit);
+	free(request->file);
 	*request = (struct request){0};
 }

@@ -33,7 +33,7 @@ struct request {
 	char *filter;      /* or NULL */
 	unsigned for_s;    /* of pause; 0: until it is resumed */
 	bool observe;      /* of mode; else enforce */
-	char *rule, *unit; /* of mode: one of them, or NULL for the host */
+	char *rule, *unit, *file; /* of mode: one of them, or NULL for the host */
 	bool host, has_mode;
 	bool has_since;
 	uint64_t since_ns; /* CLOCK_REALTIME */

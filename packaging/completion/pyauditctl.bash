@@ -95,7 +95,7 @@ _pyauditctl()
 			;;
 		events) words="--json --help @exec @file @network @import @native @code @unpickle @startup @tamper @process" ;;
 		ps) words="--json --all --dir --help" ;;
-		mode) words="observe enforce --rule --unit --host --dir --help" ;;
+		mode) words="observe enforce --rule --file --unit --host --dir --help" ;;
 		pause) words="--for --dir --help" ;;
 		help) words="run tail status reload rules capture replay learn events top report metrics config ps mode pause resume enable disable activate deactivate" ;;
 		enable | disable)

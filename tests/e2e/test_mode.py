@@ -40,6 +40,25 @@ def test_a_rule_is_switched_in_a_running_program_and_stays_so_over_a_reload(daem
     program.communicate()
 
 
+def test_a_file_is_switched_but_for_rules_of_which_more_was_said(daemon):
+    server = daemon(NO_EXEC, NO_CHDIR)
+    program = puppet(server, "/usr/bin/python3")
+    code, said = mode(server, "observe", "--file", server.rules_file.name)
+    assert code == 0 and server.rules_file.name + " observes" in said
+    becomes(program, EXEC, "allowed")
+    becomes(program, CHDIR, "allowed")
+    assert mode(server, "enforce", "--rule", "no-chdir")[0] == 0
+    becomes(program, CHDIR, "denied")
+    assert asks(program, EXEC) == "allowed"
+    assert server.status()["modes"]["files"] == {str(server.rules_file): "observe"}
+    assert mode(server, "enforce", "--file", str(server.rules_file))[0] == 0, "by its path"
+    becomes(program, EXEC, "denied")
+    assert server.status()["modes"]["files"] == {str(server.rules_file): "enforce"}
+    code, said = mode(server, "observe", "--file", server.rules_file.name + "x")
+    assert code == 1 and "did you mean '%s'?" % server.rules_file.name in said, said
+    program.communicate()
+
+
 def test_the_host_is_switched_over_its_settings(daemon):
     server = daemon(NO_EXEC, config="observe = yes")
     program = puppet(server, "/usr/bin/python3")
@@ -83,7 +102,7 @@ def test_what_cannot_be_switched_is_said(daemon):
     for words, code, wanted in [
             (("observe", "--rule", "no-exce"), 1, "did you mean 'no-exec'?"),
             (("enforce", "--unit", "x.service"), 1, "was not switched"),
-            (("observe",), 2, "--rule, --unit and --host"), (("obsrve", "--host"), 2, "neither observe nor enforce"),
+            (("observe",), 2, "--rule, --file, --unit and --host"), (("obsrve", "--host"), 2, "neither observe nor enforce"),
             (("observe", "--host", "--rule", "a"), 2, "one of"), ((), 2, "observe or enforce?")]:
         got = mode(server, *words)
         assert got[0] == code and wanted in got[1], (words, got)
