@@ -38,7 +38,7 @@ done
 build() { # build SUITE DIR: packages, and the same with a lower version; on bookworm, whose rpmlint is recent, RPMs
 	unpack "$work/build" "$1" "$(build_image "$1" $([ "$1" != bookworm ] || echo rpm rpmlint))"
 	clone "$work/build/root/pyaudit" || return 1
-	said=$(python3 "$here/tests/documents.py" INSTALL.md "Debian 12 and 13" | head -n 1)
+	said=$(python3 "$here/tests/documents.py" INSTALL.md "Debian 12 and 13" | sed -n 1p)
 	enter "$work/build" sh -c '
 		cd /root/pyaudit && eval "$1" >/root/log 2>&1 || { tail -n 40 /root/log; exit 1; }
 		mv build/deb /root/new
