@@ -171,11 +171,9 @@ load_rules(struct rule_set **ret, const struct conf *conf, struct diag *diag, st
 
 /* Microseconds stay below 2^53, so that JSON readers with doubles keep them whole. */
 static uint64_t
-next_generation(uint64_t current, const void *image)
+next_generation(uint64_t earlier)
 {
-	uint64_t now, earlier = current != 0	? current
-				: image != NULL ? pyaudit_image_generation(image)
-						: 0;
+	uint64_t now;
 	struct timespec t;
 
 	(void)clock_gettime(CLOCK_REALTIME, &t);
@@ -202,9 +200,9 @@ write_all(int fd, const char *bytes, size_t size)
 	return 0;
 }
 
-/* Agents map this file: it is replaced, never changed. */
+/* It is replaced, never changed: agents may be reading it. */
 static int
-publish_file(const char *path, const struct image *image)
+publish_file(const char *path, const char *bytes, size_t size)
 {
 	CLEANUP(freep) char *temporary = NULL;
 	CLEANUP(closep) int fd = -1;
@@ -216,7 +214,7 @@ publish_file(const char *path, const struct image *image)
 	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, image->bytes, image->size);
+	r = write_all(fd, bytes, size);
 	if (r == 0 && (fchmod(fd, 0644) < 0 || rename(temporary, path) < 0))
 		r = -errno;
 	if (r < 0)
@@ -260,8 +258,6 @@ let_go(struct policy *policy, unsigned at)
 		return;
 	if (policy->forget != NULL)
 		policy->forget(policy->data, rules);
-	if (policy->earlier.rules == rules)
-		earlier_fini(&policy->earlier);
 	rules_free(rules);
 	policy->kept[at].rules = NULL;
 	policy->kept[at].generation = 0;
@@ -302,12 +298,27 @@ keep(struct policy *policy, struct rule_set *rules, const struct compile_options
 	policy_prune(policy);
 }
 
+/* Tells the daemons to come what the rules are called. */
+static void
+publish_names(const struct policy *policy, const char *path, const struct image *image, struct log *log)
+{
+	struct buf text;
+	int r;
+
+	buf_init(&text);
+	earlier_text(&policy->earlier, image->bytes, &text);
+	r = text.failed ? -ENOMEM : publish_file(path, text.data, text.len);
+	if (r < 0)
+		log_warning(log, "policy: cannot write %s: %s", path, strerror(-r));
+	buf_fini(&text);
+}
+
 int
 policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, struct log *log)
 {
 	CLEANUP(rules_freep) struct rule_set *rules = NULL;
 	CLEANUP(freep) char *path = NULL;
-	CLEANUP(freep) char *before = NULL; /* the image of a daemon before, at the first load */
+	CLEANUP(freep) char *names = NULL;
 	CLEANUP(closep) int memfd = -1;
 	struct compile_options options = {
 		.observe = conf->n_unit_profiles > 0 ? conf->observe : conf_observes(conf),
@@ -323,7 +334,8 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 	struct image image = {0};
 	int r;
 
-	if (asprintf(&path, "%s/%s", conf->dir, PYAUDIT_POLICY_FILE) < 0)
+	if (asprintf(&path, "%s/%s", conf->dir, PYAUDIT_POLICY_FILE) < 0 ||
+	    asprintf(&names, "%s/%s", conf->dir, EARLIER_FILE) < 0)
 		return -ENOMEM;
 	r = load_rules(&rules, conf, diag, log);
 	if (r != 0)
@@ -332,8 +344,9 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 	if (r < 0)
 		return r;
 	if (policy->generation == 0)
-		before = earlier_read(path);
-	options.generation = next_generation(policy->generation, before);
+		earlier_read(&policy->earlier, names);
+	options.generation = next_generation(
+		policy->generation != 0 ? policy->generation : earlier_newest(&policy->earlier));
 	r = compile_rules(&image, rules, &options, diag);
 	if (r != 0) {
 		if (r < 0)
@@ -342,12 +355,14 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 	}
 	r = publish_memfd(&memfd, &image);
 	if (r == 0)
-		r = publish_file(path, &image);
+		publish_names(policy, names, &image, log);
+	if (r == 0)
+		r = publish_file(path, image.bytes, image.size);
 	if (r < 0)
 		log_error(log, "policy: cannot write %s: %s", path, strerror(-r));
 	policy->size = r == 0 ? image.size : policy->size;
-	if (r == 0 && policy->generation == 0)
-		earlier_note(&policy->earlier, before, image.bytes, rules);
+	if (r == 0)
+		earlier_note(&policy->earlier, image.bytes, rules);
 	image_fini(&image);
 	if (r < 0)
 		return r;
@@ -405,9 +420,11 @@ policy_rules(const struct policy *policy, uint64_t generation)
 const struct rule_set *
 policy_attribute(const struct policy *policy, struct pyaudit_decoded *decoded)
 {
-	if (earlier_translate(&policy->earlier, decoded))
-		return policy->earlier.rules;
-	return policy_rules(policy, decoded->generation);
+	const struct rule_set *rules = policy_rules(policy, decoded->generation);
+
+	if (rules == NULL && earlier_translate(&policy->earlier, decoded))
+		rules = policy->earlier.rules;
+	return rules;
 }
 
 bool

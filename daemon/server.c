@@ -750,7 +750,7 @@ await_sink(struct server *server, struct sink *sink)
 static void
 remove_private_dir(const char *dir)
 {
-	static const char *const names[] = {PYAUDIT_POLICY_FILE, SERVER_LOCK_FILE, PAUSE_FILE};
+	static const char *const names[] = {PYAUDIT_POLICY_FILE, EARLIER_FILE, SERVER_LOCK_FILE, PAUSE_FILE};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		CLEANUP(freep) char *path = NULL;
