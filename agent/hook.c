@@ -35,9 +35,9 @@
 #define LOOK_NS 100000000ull
 #define LOOK_FULL_NS 20000000ull
 
-/* Room for text that had to be copied; the last part is kept for the origin. */
-#define TEXT_ROOM (PYAUDIT_TEXT_MAX + 1536)
-#define TEXT_ROOM_ARGS (PYAUDIT_TEXT_MAX + 512)
+/* Room for text that had to be copied, as two paths; the last part is kept for the origin. */
+#define TEXT_ROOM (2 * PYAUDIT_TEXT_MAX + 1536)
+#define TEXT_ROOM_ARGS (2 * PYAUDIT_TEXT_MAX + 512)
 
 /* Events that are judged within the judging of another: a finaliser or a signal handler that the
  * interpreter runs in one of the calls made here. Deeper ones pass, and are counted. */
@@ -399,7 +399,7 @@ remember_known(const struct pyaudit_slot *slot, const char *name, const struct p
 	context_keep(&event, PYAUDIT_ACTION_NONE, thread_id());
 }
 
-/* An event that the policy asks for. About 20 KiB of stack. Returns the number of the rule that
+/* An event that the policy asks for. About 24 KiB of stack. Returns the number of the rule that
  * refuses it, or one of these. */
 static __attribute__((noinline)) int
 judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *name, PyObject *args)

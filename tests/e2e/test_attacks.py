@@ -110,3 +110,15 @@ def test_a_killed_vfork_child_leaves_its_parent_judged(ctl_run, python):
             "os.waitpid(killer, 0)\n")
     result = ctl_run([python, "-I", "-c", code], NO_SYSTEM, rule("seen", ["libc.exec"], action="record"), timeout=90)
     assert result.returncode == 0 and result.stdout == "", str(result)[:2000]
+
+
+def test_a_long_first_path_hides_no_second_one(ctl_run, python, tmp_path):
+    """Text that is not ASCII is copied: there is room for two paths of the kernel's length."""
+    code = ("import os\n"
+            "os.chdir(%r)\n"
+            "open('x', 'w').close()\n"
+            "os.rename('./' * 1000 + '\\xe9/../' * 250 + 'x', '/' + './' * 1000 + '\\xe9/../' * 250 + 'etc/secret/f')\n"
+            % str(tmp_path))
+    result = ctl_run([python, "-I", "-c", code], rule("first", ["os.rename"], ["file.path endswith '/y'"]),
+                     rule("no-secret", ["os.rename"], ["file.target under '/etc/secret'"]))
+    assert result.returncode == 1 and "rule 'no-secret' denied os.rename" in result.stderr, str(result)[:2000]
