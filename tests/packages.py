@@ -504,7 +504,6 @@ def metrics(host):
     """A file that whoever collects metrics can read, and only while a daemon keeps it new."""
     folder, dropin = host.path("/var/lib/prometheus"), host.path("/etc/pyaudit/pyauditd.conf.d")
     (folder / "node-exporter").mkdir(parents=True)
-    dropin.mkdir()
     (dropin / "metrics.conf").write_text("metrics = /run/pyaudit/pyaudit.prom\nmetrics_s = 1\n")
     host.run("systemctl", "restart", "pyauditd")
     link, = commands("OPERATIONS.md", "Metrics")
@@ -517,7 +516,6 @@ def metrics(host):
     host.attack(29)
     wait(lambda: re.search(r'^pyaudit_rule_hits_total{rule="reverse-shell"} [1-9]', text(), re.M), "the rule to count")
     (dropin / "metrics.conf").unlink()
-    dropin.rmdir()
     host.run("systemctl", "restart", "pyauditd")
     check(not text().startswith("#"), "metrics are in their file, for every user, as long as the daemon writes it")
     host.run("rm", "-r", "/var/lib/prometheus")
