@@ -16,15 +16,21 @@ add_meta(struct openmetrics *om, const char *what, const char *text)
 	buf_add_char(om->out, '\n');
 }
 
+/* pyaudit_cpu_seconds, seconds */
+static inline bool
+ends_with_unit(const char *family, const char *unit)
+{
+	size_t n = strlen(family), n_unit = strlen(unit);
+
+	return n > n_unit && family[n - n_unit - 1] == '_' && strcmp(family + n - n_unit, unit) == 0;
+}
+
 void
 openmetrics_family(struct openmetrics *om, const char *family, const char *type, const char *unit,
 		   const char *help)
 {
-	size_t n = strlen(family), n_unit = unit != NULL ? strlen(unit) : 0;
-
 	assert(strpbrk(help, "\\\"\n") == NULL);
-	assert(unit == NULL || (n > n_unit && family[n - n_unit - 1] == '_' &&
-				strcmp(family + n - n_unit, unit) == 0));
+	assert(unit == NULL || ends_with_unit(family, unit));
 	om->family = family;
 	om->is_counter = strcmp(type, "counter") == 0;
 	add_meta(om, "TYPE", type);
