@@ -67,7 +67,7 @@ deps_install cmd=cc:gcc:gcc cmd=make:make:make cmd=cmake:cmake:cmake \
 	file=/usr/include/cjson/cJSON.h:libcjson-dev:cjson-devel \
 	file=/usr/include/systemd/sd-daemon.h:libsystemd-dev:systemd-devel \
 	file=/usr/include/cmocka.h:libcmocka-dev:libcmocka-devel \
-	cmd=strace:strace:strace opt=cmd=fish:fish:fish cmd=nm:binutils:binutils \
+	cmd=strace:strace:strace opt=cmd=fish:fish:fish opt=cmd=bwrap:bubblewrap:bubblewrap cmd=nm:binutils:binutils \
 	file="$libgcc/libasan.so":-:libasan file="$libgcc/libubsan.so":-:libubsan file="$libgcc/libtsan.so":-:libtsan \
 	py=pytest:python3-pytest:python3-pytest py=jsonschema:python3-jsonschema:python3-jsonschema \
 	py=prometheus_client:python3-prometheus-client:python3-prometheus_client \
