@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Acceptance in a fresh minimal Debian 12: tests/container.sh [readme|root|user|journal|shell] [COMMAND...]
+# Acceptance in a fresh minimal Debian 12: tests/container.sh [readme|root|user|journal|store|shell] [COMMAND...]
 #
 #   readme   (default) root, then user
 #   root     unpacks a debootstrap'ed minbase with git and nothing else, clones the committed tree into
@@ -8,6 +8,8 @@
 #   user     the same as an ordinary user with sudo
 #   journal  boots systemd in it, builds and installs there as docs/INSTALL.md says, starts pyauditd by its
 #            unit, and looks a refused act up in the real journal
+#   store    boots it the same way, kills the unit's daemon 100 times under 200,000 events a second of 20
+#            processes (PYAUDIT_TRANSPORT_RATE), and accounts for every event
 #   shell    a shell, or COMMAND, in such a container with the clone in /root/pyaudit
 #
 # Needs root (asks sudo for it) and debootstrap. The base system is kept as a tarball in
@@ -59,41 +61,44 @@ as_user() {
 	report "run.sh as a user" $status
 }
 
-journal() {
+booted() { # booted NAME COMMAND [PACKAGE...]: as its only unit in a booted system with the clone
+	name=$1
+	command=$2
+	shift 2
 	say "a container with systemd"
-	unpack "$work/journal" bookworm
-	clone "$work/journal/root/pyaudit"
-	enter "$work/journal" sh -ec '
+	unpack "$work/$name" bookworm
+	clone "$work/$name/root/pyaudit"
+	enter "$work/$name" sh -ec '
 		export DEBIAN_FRONTEND=noninteractive
 		apt-get -qq update
 		apt-get -qq install -y --no-install-recommends systemd systemd-sysv dbus python3 cmake gcc libc6-dev make \
-			pkg-config libevent-dev libcjson-dev libsystemd-dev >/dev/null 2>&1
+			pkg-config libevent-dev libcjson-dev libsystemd-dev '"$*"' >/dev/null 2>&1
 		mkdir -p /var/log/journal'
-	cat >"$work/journal/etc/systemd/system/pyaudit-acceptance.service" <<-'UNIT'
+	cat >"$work/$name/etc/systemd/system/pyaudit-acceptance.service" <<-UNIT
 		[Unit]
 		Description=pyauditd acceptance test
 		After=multi-user.target
 		[Service]
 		Type=oneshot
-		ExecStart=/bin/sh -c 'python3 -B /root/pyaudit/tests/journal.py >/root/journal.out 2>&1; echo $? >/root/journal.status'
+		ExecStart=/bin/sh -c '$command >/root/out 2>&1; echo \$? >/root/status'
 		ExecStopPost=/bin/systemctl --no-block --force poweroff
 		TimeoutStartSec=900
 		[Install]
 		WantedBy=default.target
 	UNIT
-	mkdir -p "$work/journal/etc/systemd/system/default.target.wants"
+	mkdir -p "$work/$name/etc/systemd/system/default.target.wants"
 	ln -sf /etc/systemd/system/pyaudit-acceptance.service \
-		"$work/journal/etc/systemd/system/default.target.wants/pyaudit-acceptance.service"
-	: >"$work/journal/etc/machine-id"
+		"$work/$name/etc/systemd/system/default.target.wants/pyaudit-acceptance.service"
+	: >"$work/$name/etc/machine-id"
 	say "booting it"
-	timeout 1200 $nspawn -b -D "$work/journal" --console=read-only </dev/null >"$work/boot.log" 2>&1 || :
-	if [ -s "$work/journal/root/journal.status" ]; then
-		cat "$work/journal/root/journal.out"
-		report journal "$(cat "$work/journal/root/journal.status")"
+	timeout 1200 $nspawn -b -D "$work/$name" --console=read-only </dev/null >"$work/boot.log" 2>&1 || :
+	if [ -s "$work/$name/root/status" ]; then
+		cat "$work/$name/root/out"
+		report "$name" "$(cat "$work/$name/root/status")"
 	else
 		echo "container.sh: systemd did not boot here:" >&2
 		tail -n 30 "$work/boot.log" >&2
-		report journal 77
+		report "$name" 77
 	fi
 }
 
@@ -104,7 +109,10 @@ readme)
 	;;
 root) as_root ;;
 user) as_user ;;
-journal) journal ;;
+journal) booted journal "python3 -B /root/pyaudit/tests/journal.py" ;;
+store)
+	booted store "PYAUDIT_TRANSPORT_RATE=${PYAUDIT_TRANSPORT_RATE:-200000} sh /root/pyaudit/tests/store.sh" python3-pytest
+	;;
 shell)
 	unpack "$work/shell" bookworm
 	clone "$work/shell/root/pyaudit"
@@ -116,7 +124,7 @@ shell)
 	fi
 	;;
 *)
-	sed -n '3,19s/^# \{0,1\}//p' "$0" >&2
+	sed -n '3,21s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac

@@ -3,18 +3,22 @@
 to the event.
 
 PYAUDIT_TRANSPORT=full runs what takes minutes: the daemon killed 100 times under 200,000 events a second
-of 20 processes, and 50 processes in a flood of ten times what their rings hold."""
+of 20 processes (PYAUDIT_TRANSPORT_RATE: another number), and 50 processes in a flood of ten times what their rings
+hold. The same kills in a booted systemd: tests/container.sh store."""
 import os
+import pathlib
 import re
 import signal
+import subprocess
 import time
 
 import pytest
 
-from conftest import MARK, MARKS, NO_EXEC, PATIENCE, SANITIZED, SYSTEM, hear, say, wait_for
+from conftest import MARK, MARKS, NO_EXEC, PATIENCE, SANITIZED, SYSTEM, Daemon, hear, say, wait_for, write_rules
 from test_store import manager  # noqa: F401 (a fixture)
 
 FULL = os.environ.get("PYAUDIT_TRANSPORT") == "full"
+RATE = int(os.environ.get("PYAUDIT_TRANSPORT_RATE") or 200000)
 
 STEADY = """
 import select, sys, time
@@ -114,7 +118,7 @@ def start(server, code, n, argument):
 
 
 def killed_again_and_again(server):
-    processes, kills, rate = (20, 100, 200000) if FULL else (4, 4 if SANITIZED else 8, 8000)
+    processes, kills, rate = (20, 100, RATE) if FULL else (4, 4 if SANITIZED else 8, 8000)
     programs = start(server, STEADY, processes, rate // processes // 100)
     for program in programs:
         say(program, "go")
@@ -149,6 +153,45 @@ def test_daemon_killed_with_its_store(manager):
     count = killed_again_and_again(manager)
     assert set(count.causes()) <= {"full"}, "only a ring with no room loses anything"
     assert FULL or not count.causes()
+
+
+class Unit(Daemon):
+    """pyauditd.service of a booted system, which is this one's only use."""
+    FOLDER = pathlib.Path("/var/log/pyaudit")
+
+    def __init__(self):
+        self.dir, self.events_path, self.programs = pathlib.Path("/run/pyaudit"), self.FOLDER / "events.ndjson", []
+        settings = pathlib.Path("/etc/pyaudit/pyauditd.conf.d/transport.conf")
+        rules = pathlib.Path("/etc/pyaudit/rules.d/10-transport.rules")
+        for path in (settings, rules):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_rules(rules, MARKS)
+        settings.write_text("default_rules = no\nrules = %s\njournal = no\nndjson = %s\n" % (rules, self.events_path))
+        subprocess.run(["systemctl", "restart", "pyauditd"], check=True)
+        self.start()
+
+    def main_pid(self):
+        return int(subprocess.run(["systemctl", "show", "-P", "MainPID", "pyauditd"], stdout=subprocess.PIPE).stdout)
+
+    def signal(self, number):
+        self.pid = self.main_pid()
+        os.kill(self.pid, number)
+
+    def start(self):
+        """systemd does it."""
+        wait_for(lambda: self.main_pid() not in (0, getattr(self, "pid", 0)) and self.answers(), "the daemon", 30)
+
+    def answers(self):
+        try:
+            return self.status()
+        except (OSError, ValueError):
+            return None
+
+
+if os.environ.get("PYAUDIT_TRANSPORT_UNIT"):  # tests/container.sh store
+    def test_unit_killed_again_and_again():
+        count = killed_again_and_again(Unit())
+        assert set(count.causes()) <= {"full"}, "only a ring with no room loses anything"
 
 
 def test_flood_from_many(daemon):
