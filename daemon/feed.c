@@ -3,10 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "capture.h"
-#include "server.h"
+#include "clock.h"
 
 struct feed *
 feed_new(bool whole)

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <time.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "compile.h"
+#include "replace.h"
 #include "secrets.h"
 #include "unit_rules.h"
 #include "verdict.h"
@@ -173,53 +173,19 @@ load_rules(struct rule_set **ret, const struct conf *conf, struct diag *diag, st
 static uint64_t
 next_generation(uint64_t earlier)
 {
-	uint64_t now;
-	struct timespec t;
+	uint64_t now = clock_ns(CLOCK_REALTIME) / 1000;
 
-	(void)clock_gettime(CLOCK_REALTIME, &t);
-	now = (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000;
 	/* A wild number in the file must not make ours wild. */
 	if (earlier >= now && earlier < (uint64_t)1 << 52)
 		return earlier + 1;
 	return now;
 }
 
-static int
-write_all(int fd, const char *bytes, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = write(fd, bytes, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 /* It is replaced, never changed: agents may be reading it. */
 static int
-publish_file(const char *path, const char *bytes, size_t size)
+publish_file(const char *path, char *bytes, size_t size)
 {
-	CLEANUP(freep) char *temporary = NULL;
-	CLEANUP(closep) int fd = -1;
-	int r;
-
-	if (asprintf(&temporary, "%s.new", path) < 0)
-		return -ENOMEM;
-	(void)unlink(temporary);
-	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0)
-		return -errno;
-	r = write_all(fd, bytes, size);
-	if (r == 0 && (fchmod(fd, 0644) < 0 || rename(temporary, path) < 0))
-		r = -errno;
-	if (r < 0)
-		(void)unlink(temporary);
-	return r;
+	return replace_file(path, 0644, &(struct iovec){bytes, size}, 1);
 }
 
 static int
@@ -237,15 +203,6 @@ publish_memfd(int *ret_fd, const struct image *image)
 		return -errno;
 	*ret_fd = TAKE_FD(fd);
 	return 0;
-}
-
-static uint64_t
-monotonic_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* Its rules are not known any more. */
@@ -266,7 +223,7 @@ let_go(struct policy *policy, unsigned at)
 void
 policy_prune(struct policy *policy)
 {
-	uint64_t now_ns = monotonic_ns();
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 	size_t n_rules = 0;
 
 	for (unsigned i = 0; i < POLICY_KEPT_MAX; i++) {
@@ -286,7 +243,7 @@ static void
 keep(struct policy *policy, struct rule_set *rules, const struct compile_options *options)
 {
 	rules_share_counts(rules, policy->kept[policy->newest].rules);
-	policy->kept[policy->newest].replaced_ns = monotonic_ns();
+	policy->kept[policy->newest].replaced_ns = clock_ns(CLOCK_MONOTONIC);
 	policy->newest = (policy->newest + 1) % POLICY_KEPT_MAX;
 	let_go(policy, policy->newest);
 	policy->kept[policy->newest].generation = options->generation;

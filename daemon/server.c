@@ -23,15 +23,6 @@
 #include "store.h"
 #include "settings.h"
 
-uint64_t
-clock_ns(int clock)
-{
-	struct timespec t;
-
-	(void)clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static void
 timer_in(struct event *timer, unsigned ms)
 {

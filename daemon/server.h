@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 
 #include "account.h"
+#include "clock.h"
 #include "conf.h"
 #include "held.h"
 #include "limit.h"
@@ -158,7 +159,5 @@ void server_poll_soon(struct server *server);
 void server_knocked(struct server *server);
 /* The last agent may have gone: a private daemon ends then. */
 void server_check_private(struct server *server);
-
-uint64_t clock_ns(int clock);
 
 #endif

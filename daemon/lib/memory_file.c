@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +11,7 @@
 
 #include "buf.h"
 #include "cleanup.h"
+#include "replace.h"
 #include "pyaudit/le.h"
 
 static const char magic[8] = "PYASEEN1";
@@ -46,22 +46,6 @@ read_all(int fd, void *bytes, size_t size)
 		if (n == 0)
 			return -EBADMSG;
 		at += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
-static int
-write_all(int fd, const char *bytes, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = write(fd, bytes, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
 		size -= (size_t)n;
 	}
 	return 0;
@@ -119,13 +103,10 @@ int
 memory_file_write(const struct memory_file *file, const char *path)
 {
 	CLEANUP(freep) struct line *lines = calloc(file->n + 1, sizeof(*lines));
-	CLEANUP(freep) char *temporary = NULL;
-	CLEANUP(closep) int fd = -1;
 	struct keyhash sum;
 	struct head head = {.n = pyaudit_le64_of(file->n)};
-	int r;
 
-	if (lines == NULL || asprintf(&temporary, "%s.new", path) < 0)
+	if (lines == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < file->n; i++) {
 		lines[i].key[0] = pyaudit_le64_of(file->seen[i].key.a);
@@ -139,16 +120,6 @@ memory_file_write(const struct memory_file *file, const char *path)
 	head.sum[0] = pyaudit_le64_of(sum.a);
 	head.sum[1] = pyaudit_le64_of(sum.b);
 
-	(void)unlink(temporary);
-	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return -errno;
-	r = write_all(fd, (const char *)&head, sizeof(head));
-	if (r == 0)
-		r = write_all(fd, (const char *)lines, file->n * sizeof(*lines));
-	if (r == 0 && rename(temporary, path) < 0)
-		r = -errno;
-	if (r < 0)
-		(void)unlink(temporary);
-	return r;
+	return replace_file(path, 0600,
+			    (struct iovec[]){{&head, sizeof(head)}, {lines, file->n * sizeof(*lines)}}, 2);
 }

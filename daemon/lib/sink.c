@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "spool.h"
 
 #define SINK_RETRY_LAST_MS 20 /* when the daemon ends */
@@ -52,15 +53,6 @@ struct sink {
 	struct timespec retry_at; /* while failing */
 	bool spool_fails, said_half, said_urgent; /* in the log */
 };
-
-static uint64_t
-monotonic_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static size_t
 item_room(size_t size)
@@ -109,7 +101,7 @@ count_kept(struct sink *sink, uint64_t n_items, uint64_t lost)
 	(void)pthread_mutex_lock(&sink->lock);
 	sink->n_kept += n_items;
 	if (n_items > 0)
-		sink->moved_ns = monotonic_ns();
+		sink->moved_ns = clock_ns(CLOCK_MONOTONIC);
 	sink->lost += lost;
 	sink->n_lost += lost;
 	sink->n_in_spool = sink->spool != NULL ? spool_n_items(sink->spool) : 0;
@@ -522,7 +514,7 @@ sink_push(struct sink *sink, const void *item, size_t size, uint64_t weight, boo
 		memcpy(sink->front.bytes + sink->front.len + sizeof(head), item, size);
 		sink->front.len += room;
 		if (sink->n_pushed++ == sink->n_kept)
-			sink->moved_ns = monotonic_ns();
+			sink->moved_ns = clock_ns(CLOCK_MONOTONIC);
 	} else {
 		sink->lost += weight;
 		sink->n_lost += weight;
