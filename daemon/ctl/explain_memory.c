@@ -3,8 +3,6 @@
 
 #include <stdio.h>
 
-static const char *const scope_names[] = {"process", "tree", "host"};
-
 static const struct explain_remembered *
 find(const struct explain_memory *memory, const struct explain_rule *one, unsigned step)
 {
@@ -34,7 +32,7 @@ print_terms(const struct rule_memory *m)
 		(void)printf("%u steps ", m->n_steps);
 	if (m->within_ms > 0)
 		(void)printf("within %llu ms ", (unsigned long long)m->within_ms);
-	(void)printf("in one %s", scope_names[m->scope]);
+	(void)printf("in one %s", rule_scope_name(m->scope));
 	for (unsigned i = 0; i < m->n_per; i++)
 		(void)printf("%s %s", i > 0 ? "," : ", for each", pyaudit_fields[m->per[i]].name);
 }

@@ -35,5 +35,7 @@ int rules_print_json(struct buf *out, int code);
 const char *rules_plural(size_t n);
 /* The classes and events of `on`, as short as can be: an array of texts. */
 void rules_add_events(struct json *json, const struct rule *rule);
+/* Members `owner`, `reason` and `expires` of an exception. */
+void rules_add_excuse(struct json *json, const struct rule_exception *exception);
 
 #endif

@@ -48,12 +48,7 @@ add_exception(struct json *json, const struct rule *rule, const struct rule_exce
 	json_object(json);
 	json_key(json, "when");
 	json_str(json, exception->text);
-	json_key(json, "owner");
-	json_str(json, exception->owner);
-	json_key(json, "reason");
-	json_str(json, exception->reason);
-	json_key(json, "expires");
-	json_str(json, exception->expires[0] != '\0' ? exception->expires : NULL);
+	rules_add_excuse(json, exception);
 	json_key(json, "expired");
 	json_bool(json, exception->when == NULL);
 	add_count(json, rules_hits_of_exception(hits, rule, exception));

@@ -26,11 +26,16 @@ const char rules_show_help[] =
 
 #define NAMES_SHOWN 12 /* of events; then "and N more" */
 
-static const char *const scope_names[] = {
-	[RULE_IN_PROCESS] = "process",
-	[RULE_IN_TREE] = "tree",
-	[RULE_IN_HOST] = "host",
-};
+void
+rules_add_excuse(struct json *json, const struct rule_exception *exception)
+{
+	json_key(json, "owner");
+	json_str(json, exception->owner);
+	json_key(json, "reason");
+	json_str(json, exception->reason);
+	json_key(json, "expires");
+	json_str(json, exception->expires[0] != '\0' ? exception->expires : NULL);
+}
 
 /* The rule with the events of its steps: a sequence has none of its own. */
 static struct rule
@@ -115,12 +120,7 @@ add_exception(struct json *json, const struct rule_exception *exception)
 		json_text(json, text.data, text.len);
 	else
 		json_null(json);
-	json_key(json, "owner");
-	json_str(json, exception->owner);
-	json_key(json, "reason");
-	json_str(json, exception->reason);
-	json_key(json, "expires");
-	json_str(json, exception->expires[0] != '\0' ? exception->expires : NULL);
+	rules_add_excuse(json, exception);
 	json_key(json, "in_force");
 	json_bool(json, exception->when != NULL);
 	add_place(json, exception->file, exception->line, exception->column);
@@ -220,7 +220,7 @@ add_memory(struct json *json, const struct rule_memory *memory)
 	json_key(json, "kind");
 	json_str(json, rule_memory_name(memory->kind));
 	json_key(json, "in");
-	json_str(json, scope_names[memory->scope]);
+	json_str(json, rule_scope_name(memory->scope));
 	add_fields(json, "per", memory->per, memory->n_per);
 	json_key(json, "count");
 	json_uint(json, memory->count);
@@ -410,7 +410,7 @@ print_memory(const struct rule_memory *memory)
 		buf_addf(&text, "%u events ", memory->count);
 	if (memory->within_ms > 0)
 		buf_addf(&text, "within %llu ms ", (unsigned long long)memory->within_ms);
-	buf_addf(&text, "in one %s", scope_names[memory->scope]);
+	buf_addf(&text, "in one %s", rule_scope_name(memory->scope));
 	for (unsigned i = 0; i < memory->n_per; i++)
 		buf_addf(&text, "%s %s", i > 0 ? "," : ", for each",
 			 pyaudit_fields[memory->per[i]].name);

@@ -255,6 +255,8 @@ enum rule_part {
 
 /* "threshold"; NULL where there is none. */
 const char *rule_memory_name(enum rule_memory_kind kind);
+/* "process" */
+const char *rule_scope_name(enum rule_memory_scope scope);
 /* Parts of the rule that have numbers of their own. */
 size_t rule_n_parts(const struct rule *rule);
 /* Numbers the parts of all rules, behind the rules; returns how many numbers there are. Again after

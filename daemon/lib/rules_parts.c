@@ -17,6 +17,18 @@ rule_memory_name(enum rule_memory_kind kind)
 	return names[kind];
 }
 
+const char *
+rule_scope_name(enum rule_memory_scope scope)
+{
+	static const char *const names[] = {
+		[RULE_IN_PROCESS] = "process",
+		[RULE_IN_TREE] = "tree",
+		[RULE_IN_HOST] = "host",
+	};
+
+	return names[scope];
+}
+
 bool
 rule_part_is_silent(const struct rule *rule, enum rule_part part)
 {
