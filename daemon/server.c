@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -535,10 +536,24 @@ open_sinks(struct server *server)
 	return 0;
 }
 
+static const int signal_numbers[] = {SIGHUP, SIGTERM, SIGINT};
+
+/* What asks a daemon that ends already to end must not cut short what it still writes: without this the
+ * signal's own effect is back as soon as its event is freed. */
+static void
+refuse_signals(void)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(signal_numbers) / sizeof(signal_numbers[0]); i++)
+		(void)sigaddset(&set, signal_numbers[i]);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 static int
 make_events(struct server *server, const struct server_options *options)
 {
-	static const int numbers[] = {SIGHUP, SIGTERM, SIGINT};
 	uint64_t watchdog_us = notify_watchdog_us();
 	struct timeval sweep = {.tv_sec = SERVER_SWEEP_MS / 1000,
 				.tv_usec = SERVER_SWEEP_MS % 1000 * 1000};
@@ -558,8 +573,8 @@ make_events(struct server *server, const struct server_options *options)
 	(void)event_add(server->sink_event, NULL);
 	if (watchdog_us > 0)
 		(void)event_add(server->watchdog_timer, &watchdog);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-		server->signals[i] = evsignal_new(server->base, numbers[i], on_signal, server);
+	for (size_t i = 0; i < sizeof(signal_numbers) / sizeof(signal_numbers[0]); i++) {
+		server->signals[i] = evsignal_new(server->base, signal_numbers[i], on_signal, server);
 		if (server->signals[i] == NULL || event_add(server->signals[i], NULL) < 0)
 			return -ENOMEM;
 	}
@@ -760,6 +775,7 @@ server_fini(struct server *server)
 {
 	struct session *session, *next;
 
+	refuse_signals();
 	server->is_ending = true;
 	server->end_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)SERVER_FLUSH_MS * 1000000u;
 	if (server->is_up) {

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -383,7 +384,10 @@ static void *
 sink_thread(void *data)
 {
 	struct sink *sink = data;
+	sigset_t all;
 
+	(void)sigfillset(&all); /* the loop's thread takes them */
+	(void)pthread_sigmask(SIG_BLOCK, &all, NULL);
 	open_spool(sink);
 	while (next_work(sink)) {
 		bool failing;

@@ -56,6 +56,16 @@ def test_the_service_manager_is_told(tmp_path):
         daemon.wait()
 
 
+def test_asked_again_while_it_ends(daemon):
+    """What a second SIGTERM meets is a daemon that writes its last lines: it ends as it would have."""
+    for _ in range(5):
+        server = daemon()
+        server.request("stop")
+        while server.process.poll() is None:
+            server.process.terminate()
+        assert server.process.returncode == 0
+
+
 def test_only_our_entries_reach_the_journal():
     if not HELPER.exists():
         pytest.skip("built without libsystemd")
