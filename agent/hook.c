@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The audit hook. Runs inside the audited program, in the raising thread: takes no lock, waits for
- * nothing, leaves errno and exceptions as found, but for the PermissionError of a denial.
+ * nothing but what a rule's `ack` asks for, leaves errno and exceptions as found, but for the PermissionError of a denial.
  *
  * The way of an event nobody asks for is kept short: two words that tell of fork and of a newer
  * policy, one hash of the name, one look into the policy's table.
@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ack.h"
 #include "announce.h"
 #include "context.h"
 #include "encode.h"
@@ -247,12 +248,24 @@ keep_real(struct pyaudit_value *real, char room[REAL_KEPT])
 }
 
 static void
+wake_daemon(const struct ring_pushed *pushed, uint64_t time_ns)
+{
+	if (UNLIKELY(pushed->wake) && !atomic_flag_test_and_set(&agent_life->busy)) {
+		link_wake();
+		atomic_flag_clear(&agent_life->busy);
+	}
+	look_for_daemon(time_ns, pushed->half_full ? LOOK_FULL_NS : LOOK_NS);
+}
+
+static void
 deliver(const struct policy *policy, struct pyaudit_event *event,
 	const struct pyaudit_verdict *verdict, uint32_t pid, uint32_t tid,
 	uint8_t record[PYAUDIT_RECORD_MAX])
 {
-	bool urgent = verdict->action >= PYAUDIT_ACTION_ALERT;
-	bool half_full = false, wake = false;
+	bool urgent = verdict->action >= PYAUDIT_ACTION_ALERT, is_put = false;
+	struct pyaudit_ring *ring = agent.ring;
+	struct ring_pushed pushed = {0};
+	unsigned wait_ms;
 	char real[2][REAL_KEPT];
 	uint64_t time_ns = now_ns();
 	size_t size;
@@ -273,26 +286,25 @@ deliver(const struct policy *policy, struct pyaudit_event *event,
 	size = pyaudit_record_encode(record, event, verdict, policy->generation, time_ns, pid, tid);
 	/* What came before an alert is the first to give way where the room for alerts runs short. */
 	if (urgent && policy->context > 0 &&
-	    (agent.ring == NULL || !ring_is_half_full(agent.ring, PYAUDIT_LANE_URGENT)))
+	    (ring == NULL || !ring_is_half_full(ring, PYAUDIT_LANE_URGENT)))
 		size = context_add(record, size, policy->context, tid);
-	if (LIKELY(agent.ring != NULL)) {
-		(void)ring_push(agent.ring, urgent ? PYAUDIT_LANE_URGENT : PYAUDIT_LANE_ORDINARY,
-				record, size, tid, &half_full, &wake);
+	if (LIKELY(ring != NULL)) {
+		is_put = ring_push(ring, urgent ? PYAUDIT_LANE_URGENT : PYAUDIT_LANE_ORDINARY, record, size, tid,
+				   &pushed);
 		if (verdict->action >= PYAUDIT_ACTION_BLOCK)
-			atomic_fetch_add_explicit(&agent.ring->n_denied, 1, memory_order_relaxed);
+			atomic_fetch_add_explicit(&ring->n_denied, 1, memory_order_relaxed);
 	} else if (!link_send_record(record, size)) {
 		atomic_fetch_add_explicit(&agent.n_unsent, 1, memory_order_relaxed);
 	}
-	if (pid != agent.pid) {
-		if (wake)
-			link_knock();
-		return;
+	wait_ms = urgent && is_put ? ack_wanted(policy->image, verdict) : 0;
+	if (pid == agent.pid) {
+		pushed.wake |= wait_ms > 0; /* one that is awake hurries */
+		wake_daemon(&pushed, time_ns);
+	} else if (pushed.wake) {
+		link_knock();
 	}
-	if (UNLIKELY(wake) && !atomic_flag_test_and_set(&agent_life->busy)) {
-		link_wake();
-		atomic_flag_clear(&agent_life->busy);
-	}
-	look_for_daemon(time_ns, half_full ? LOOK_FULL_NS : LOOK_NS);
+	if (UNLIKELY(wait_ms > 0))
+		ack_await(ring, pushed.index, wait_ms);
 }
 
 /* What `kill` means, once the record stands in the ring: no handler runs and nothing is written. */

@@ -139,7 +139,7 @@ claim(const struct lane *lane, uint32_t n_words, uint32_t tid, struct claimed *r
 
 bool
 ring_push(struct pyaudit_ring *ring, enum pyaudit_lane n, const void *record, size_t size,
-	  uint32_t tid, bool *ret_half_full, bool *ret_wake)
+	  uint32_t tid, struct ring_pushed *ret)
 {
 	struct lane lane = lane_of(ring, n);
 	uint32_t n_words = (uint32_t)((PYAUDIT_NUMBER_SIZE + size + WORD - 1) / WORD);
@@ -150,14 +150,15 @@ ring_push(struct pyaudit_ring *ring, enum pyaudit_lane n, const void *record, si
 	uint32_t to_end;
 	char *at;
 
-	*ret_wake = false;
+	ret->wake = false;
 	TEST_POINT("numbered");
-	if (!claim(&lane, n_words, tid, &claimed, ret_half_full)) {
+	if (!claim(&lane, n_words, tid, &claimed, &ret->half_full)) {
 		TEST_POINT("full");
 		atomic_fetch_add_explicit(&ring->n_lost[n], 1, memory_order_relaxed);
-		*ret_half_full = true;
+		ret->half_full = true;
 		return false;
 	}
+	ret->index = pyaudit_place_index(claimed.place);
 	TEST_POINT("head moved");
 	to_end = words_to_end(&lane, claimed.place);
 	at = lane.bytes + (n_words > to_end ? 0 : (lane.n_words - to_end) * WORD);
@@ -172,7 +173,7 @@ ring_push(struct pyaudit_ring *ring, enum pyaudit_lane n, const void *record, si
 		    memory_order_seq_cst, memory_order_relaxed))
 		return false;
 	TEST_POINT("committed");
-	*ret_wake = atomic_load(&ring->asleep) != 0 && atomic_exchange(&ring->asleep, 0) != 0;
+	ret->wake = atomic_load(&ring->asleep) != 0 && atomic_exchange(&ring->asleep, 0) != 0;
 	TEST_POINT("pushed");
 	return true;
 }

@@ -15,15 +15,19 @@
 /* Writes the geometry into a fresh, zeroed mapping of RING_SIZE bytes. */
 void ring_format(struct pyaudit_ring *ring);
 
+struct ring_pushed {
+	uint64_t index; /* of the record */
+	bool half_full; /* the lane is more than half full */
+	bool wake;      /* the consumer sleeps, and this thread is the one to wake it */
+};
+
 /*
  * Puts one record into a lane. False: the lane is full, which is counted in n_lost (or the consumer
  * took this thread for dead and has counted the record as torn). Lock-free; a thread that dies inside
  * leaves a claim that the consumer can step over.
- * *ret_half_full tells that the lane is more than half full, *ret_wake that the consumer sleeps
- * and this thread is the one to wake it.
  */
 bool ring_push(struct pyaudit_ring *ring, enum pyaudit_lane lane, const void *record, size_t size,
-	       uint32_t tid, bool *ret_half_full, bool *ret_wake);
+	       uint32_t tid, struct ring_pushed *ret);
 
 /* Whether more than half of a lane is taken, as far as its hints say. */
 bool ring_is_half_full(struct pyaudit_ring *ring, enum pyaudit_lane lane);

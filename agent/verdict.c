@@ -1077,6 +1077,15 @@ pyaudit_image_rule_id(const void *image, unsigned rule)
 }
 
 unsigned
+pyaudit_image_rule_ack_ms(const void *image, unsigned rule)
+{
+	const struct pyaudit_image *head = image;
+	const struct pyaudit_rule *rules = at(image, head->rules);
+
+	return rule < get32(head->n_rules) ? get16(rules[rule].ack_ms) : 0;
+}
+
+unsigned
 pyaudit_image_n_rules(const void *image)
 {
 	return get32(((const struct pyaudit_image *)image)->n_rules);
@@ -1244,7 +1253,7 @@ rule_ok(struct check *c, const struct pyaudit_rule *rule)
 		id_max = c->size - get32(rule->id);
 	if (memchr(at(c->base, rule->id), '\0', id_max) == NULL)
 		return false;
-	if (rule->action > PYAUDIT_ACTION_KILL ||
+	if (rule->action > PYAUDIT_ACTION_KILL || get16(rule->ack_ms) > PYAUDIT_ACK_MS_MAX ||
 	    !table_ok(c, rule->nodes, rule->n_nodes, sizeof(*nodes)) || get32(rule->entry) > n + 1)
 		return false;
 	for (uint32_t i = 0; i < n; i++) {

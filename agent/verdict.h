@@ -53,6 +53,8 @@ void pyaudit_judge(const void *image, const struct pyaudit_slot *slot,
 
 /* Facts of rule number @rule, for messages and the daemon. Ids are NUL terminated. */
 const char *pyaudit_image_rule_id(const void *image, unsigned rule);
+/* At most PYAUDIT_ACK_MS_MAX. */
+unsigned pyaudit_image_rule_ack_ms(const void *image, unsigned rule);
 unsigned pyaudit_image_n_rules(const void *image);
 
 /*

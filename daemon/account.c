@@ -145,6 +145,16 @@ account_activate(struct session *session)
 }
 
 void
+account_hurry(struct session *session)
+{
+	struct account *account = session->account;
+
+	TAILQ_REMOVE(&account->active, session, active_link);
+	TAILQ_INSERT_HEAD(&account->active, session, active_link);
+	session->pass = account->pass - 1;
+}
+
+void
 account_deactivate(struct session *session)
 {
 	struct account *account = session->account;

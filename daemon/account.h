@@ -80,6 +80,8 @@ const char *account_greet(struct session *session, size_t memory);
 /* Whether its ring is polled. One that was woken has its turn at once. */
 void account_activate(struct session *session);
 void account_deactivate(struct session *session);
+/* An active one has its next turn at once. */
+void account_hurry(struct session *session);
 
 /* How many of @n records of a lane may be read now; then tells how many were. */
 unsigned account_allows(struct session *session, enum pyaudit_lane lane, unsigned n, uint64_t now_ns);

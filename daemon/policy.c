@@ -385,6 +385,12 @@ policy_attribute(const struct policy *policy, struct pyaudit_decoded *decoded)
 }
 
 bool
+policy_waits(const struct policy *policy)
+{
+	return policy->kept[policy->newest].rules->has_ack;
+}
+
+bool
 policy_options(const struct policy *policy, uint64_t generation, struct compile_options *ret)
 {
 	unsigned at = find_generation(policy, generation);

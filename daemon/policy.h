@@ -63,6 +63,8 @@ const struct rule_set *policy_rules(const struct policy *policy, uint64_t genera
 /* The same of a record, whose numbers are made those of the rules where a daemon before gave them out. */
 const struct rule_set *policy_attribute(const struct policy *policy,
 					struct pyaudit_decoded *decoded);
+/* Some rule in force lets acts wait until their alert is written. */
+bool policy_waits(const struct policy *policy);
 /* What it was compiled with. False where it is not known. */
 bool policy_options(const struct policy *policy, uint64_t generation,
 		    struct compile_options *ret);

@@ -292,6 +292,7 @@ on_sinks(evutil_socket_t fd, short what, void *data)
 
 	(void)what;
 	(void)!read(fd, &count, sizeof(count));
+	sessions_written(server);
 	control_sinks_moved(server);
 }
 

@@ -79,6 +79,7 @@ struct server {
 	struct users users;
 
 	struct session_list sessions;
+	struct session_list waited; /* of these, those that somebody may wait for */
 	struct peers peers;
 	uint64_t n_stored; /* serials given in the service manager's store */
 	unsigned n_sessions, n_attached; /* attached: past HELLO, and not an old ring of one */

@@ -77,6 +77,18 @@ set_active(struct session *session, bool active)
 }
 
 static void
+set_waited(struct session *session, bool waited)
+{
+	if (session->is_waited == waited)
+		return;
+	session->is_waited = waited;
+	if (waited)
+		LIST_INSERT_HEAD(&session->server->waited, session, waited_link);
+	else
+		LIST_REMOVE(session, waited_link);
+}
+
+static void
 close_socket(struct session *session)
 {
 	if (session->socket_event != NULL)
@@ -95,6 +107,7 @@ session_free(struct session *session)
 	if (!server->is_ending) /* else the next daemon has it */
 		store_drop(session);
 	account_leave(session);
+	set_waited(session, false);
 	close_socket(session);
 	if (session->exit_event != NULL)
 		event_free(session->exit_event);
@@ -248,6 +261,26 @@ cause_of_full(const struct session *session, enum pyaudit_lane lane)
 	return lane == PYAUDIT_LANE_URGENT ? REPORT_CAUSE_URGENT_FULL : REPORT_CAUSE_RING_FULL;
 }
 
+/* Acts that went on before their alerts were written, though a rule's `ack` asked them to wait. */
+static void
+tell_late(struct session *session)
+{
+	struct pyaudit_ring *ring = session->drain.ring;
+	uint32_t n_late, n_new;
+
+	if (ring == NULL)
+		return;
+	n_late = atomic_load_explicit(&ring->n_late, memory_order_relaxed);
+	n_new = n_late - atomic_load_explicit(&ring->late_told, memory_order_relaxed);
+	session->n_late += n_new;
+	if (n_new == 0)
+		return;
+	atomic_store_explicit(&ring->late_told, n_late, memory_order_relaxed);
+	server_status(session->server, "daemon.ack-late",
+		      "%u acts of process %d (%s) went on before their alerts were written", (unsigned)n_new,
+		      (int)session->pid, session->process->script != NULL ? session->process->script : "?");
+}
+
 static void
 tell_losses(struct session *session, uint64_t now_ns)
 {
@@ -257,6 +290,7 @@ tell_losses(struct session *session, uint64_t now_ns)
 	uint64_t n_full[PYAUDIT_N_LANES], n_new = 0;
 
 	session->told_ns = now_ns;
+	tell_late(session);
 	for (unsigned i = 0; session->drain.ring != NULL && i < PYAUDIT_N_LANES; i++) {
 		struct drain_losses total, losses = drain_take_losses(
 			&session->drain, i, session->is_dead && session->is_read, &total);
@@ -578,6 +612,8 @@ read_lane(struct session *session, enum pyaudit_lane lane, unsigned n_records, u
 	entry.mark = drain_mark(drain, lane);
 	entry.until = marks_since(session->server, &before);
 	held_add(&session->held[lane], &entry);
+	if (lane == PYAUDIT_LANE_URGENT && policy_waits(&session->server->policy))
+		set_waited(session, true);
 	return outcome;
 }
 
@@ -627,6 +663,20 @@ session_look(struct session *session)
 {
 	if (session->drain.ring != NULL && !session->is_active && drain_pending(&session->drain))
 		set_active(session, true);
+}
+
+void
+sessions_written(struct server *server)
+{
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+	struct session *session, *next;
+
+	for (session = LIST_FIRST(&server->waited); session != NULL; session = next) {
+		next = LIST_NEXT(session, waited_link);
+		release_written(session, now_ns);
+		if (held_is_empty(&session->held[PYAUDIT_LANE_URGENT]))
+			set_waited(session, false);
+	}
 }
 
 void
@@ -895,6 +945,16 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 }
 
 /* False: the session is gone. */
+/* It waits for what it just put in. */
+static void
+hurry(struct session *session)
+{
+	if (!policy_waits(&session->server->policy))
+		return;
+	account_hurry(session);
+	server_poll_soon(session->server);
+}
+
 static bool
 take_frame(struct session *session, const struct frame *frame, int fd)
 {
@@ -918,6 +978,7 @@ take_frame(struct session *session, const struct frame *frame, int fd)
 		if (session->drain.ring != NULL) {
 			atomic_store(&session->drain.ring->asleep, 0);
 			set_active(session, true);
+			hurry(session);
 		}
 		break;
 	case PYAUDIT_FRAME_RECORD:
@@ -1278,6 +1339,8 @@ session_json(const struct session *session, struct json *json)
 	report_losses_json(session->lost_by, json);
 	json_key(json, "too_deep");
 	json_uint(json, session->drain.ring != NULL ? atomic_load(&session->drain.ring->n_failed) : 0);
+	json_key(json, "ack_late");
+	json_uint(json, session->n_late);
 	json_key(json, "agent");
 	json_str(json, session->agent);
 	json_key(json, "python");

@@ -46,9 +46,11 @@ enum session_hook {
 struct session {
 	LIST_ENTRY(session) link, peer_link;
 	TAILQ_ENTRY(session) active_link;
+	LIST_ENTRY(session) waited_link;
 	struct server *server;
 	enum session_state state;
 	bool is_active, is_dead;
+	bool is_waited; /* somebody may wait for what was read to be written (`ack`) */
 	bool is_peer; /* found by its process number */
 	bool is_read; /* to its end, the last time that was tried */
 	char agent[PYAUDIT_VERSION_MAX]; /* its version */
@@ -79,6 +81,7 @@ struct session {
 	uint64_t generation, offered;
 	uint64_t n_undecoded;              /* records that were none, not told yet */
 	uint64_t socket_lost, socket_told; /* LOST frames */
+	uint64_t n_late; /* acts that waited for their alert in vain; as this daemon saw it */
 	uint64_t n_events, n_denials, n_lost, lost_by[REPORT_N_CAUSES];
 	uint64_t verified_ns; /* last look whether the agent's hook is in its interpreter's list */
 	enum session_hook hook;
@@ -102,6 +105,8 @@ void session_free(struct session *session);
 unsigned session_turn(struct session *session, uint64_t now_ns);
 /* Wakes a session whose ring sleeps with something in it. */
 void session_look(struct session *session);
+/* The sinks have written something: tells those who may wait for it. */
+void sessions_written(struct server *server);
 /* Once a second: losses, offers, rings that woke nobody. */
 void session_sweep(struct session *session, uint64_t now_ns);
 /* Has the process of a READY session become another program, which did not attach? Then it is OLD from now on.

@@ -141,6 +141,7 @@ static const char parts[] =
 	"\"message\":{\"type\":\"string\"},"
 	"\"exceptions\":{\"$ref\":\"#/$defs/exceptions\"},"
 	"\"limit\":{\"$ref\":\"#/$defs/limit\"},"
+	"\"ack\":{\"$ref\":\"#/$defs/duration\"},"
 	"\"mode\":{\"$ref\":\"#/$defs/mode\"},"
 	"\"tests\":{\"$ref\":\"#/$defs/tests\"}";
 

@@ -292,6 +292,8 @@ add_rule(struct json *json, const struct rule *rule)
 	json_key(json, "message");
 	json_str(json, rule->message);
 	add_limit(json, &rule->limit);
+	json_key(json, "ack_ms");
+	json_uint(json, rule->ack_ms);
 	add_memory(json, &rule->memory);
 	json_key(json, "tests");
 	json_uint(json, rule->n_tests + rule->n_timelines);
@@ -466,6 +468,8 @@ print_rule(const struct rule *rule)
 	if (rule->message != NULL)
 		print_line("message", rule->message, NULL, 0);
 	print_limit(&rule->limit);
+	if (rule->ack_ms > 0)
+		(void)printf("%-12sthe act waits up to %u ms for its alert\n", "ack", rule->ack_ms);
 	(void)printf("%-12s%zu\n", "tests", rule->n_tests + rule->n_timelines);
 }
 

@@ -527,5 +527,6 @@ compile_rule(struct compiler *c, const struct rule *rule, struct pyaudit_rule *r
 		action = PYAUDIT_ACTION_ALERT;
 	}
 	ret->action = action;
+	ret->ack_ms = pyaudit_le16_of((uint16_t)rule->ack_ms);
 	free(graph.nodes);
 }

@@ -189,6 +189,7 @@ struct rule {
 	struct rule_exception *exceptions;
 	size_t n_exceptions;
 	struct rule_limit limit;
+	unsigned ack_ms; /* the act waits so long for its alert to be written; 0: not at all */
 	struct rule_origin *origins;
 	size_t n_origins;
 	bool disabled; /* by an override: it looks at no event */
@@ -216,6 +217,7 @@ struct rule_set {
 	size_t n_rules;
 	char **files;
 	size_t n_files;
+	bool has_ack; /* some rule's act waits for its alert */
 	struct expr **scopes; /* unit_rules.h */
 	size_t n_scopes;
 	struct pyaudit_forms *forms; /* of credentials, room for all; NULL: none of the site's own */

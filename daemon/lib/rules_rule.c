@@ -282,7 +282,6 @@ read_exception_facts(struct loader *ld, const struct jsonc *object, const char *
 	return false;
 }
 
-/* One exception becomes AND NOT in the rule's conditions, while it is in force. */
 static const char *
 first_text(const struct jsonc *value)
 {
@@ -291,6 +290,7 @@ first_text(const struct jsonc *value)
 	return value != NULL && value->type == JSONC_STRING ? value->text : "";
 }
 
+/* One exception becomes AND NOT in the rule's conditions, while it is in force. */
 static void
 read_exception(struct loader *ld, const struct jsonc *object, struct reading *reading)
 {
@@ -638,6 +638,25 @@ read_limit(struct loader *ld, const struct jsonc *holder_of_it, struct rule *rul
 }
 
 static void
+read_ack(struct loader *ld, const struct jsonc *object, struct rule *rule, bool has_memory)
+{
+	const struct jsonc *ack = loader_get(ld, object, "ack", JSONC_STRING);
+	uint64_t ms = 0;
+
+	if (ack == NULL || !loader_duration(ld, ack, &ms))
+		return;
+	if (ms > PYAUDIT_ACK_MS_MAX)
+		mistake(ld, ack, "'ack' is at most %ds: the program stands still so long", PYAUDIT_ACK_MS_MAX / 1000);
+	else if (rule->allow || rule->action == PYAUDIT_ACTION_RECORD)
+		mistake(ld, ack, "'ack' is for rules that alert, block or kill");
+	else if (has_memory)
+		mistake(ld, ack, "'ack' is for rules without memory: the act is over before these hold");
+	else
+		rule->ack_ms = (unsigned)ms;
+	ld->set->has_ack |= rule->ack_ms > 0;
+}
+
+static void
 read_id(struct loader *ld, const struct jsonc *object, struct rule *rule)
 {
 	const struct jsonc *id = loader_need(ld, object, "id", JSONC_STRING);
@@ -705,7 +724,7 @@ read_unit(struct loader *ld, const struct jsonc *text, void *data)
 static const char *const rule_keys[] = {"id",	    "title",  "on",	 "when",    "action",
 					"over",	    "severity", "attack", "message", "exceptions",
 					"limit",    "mode",   "tests",	 "observe_in", "threshold",
-					"sequence", "first_seen", "absence", NULL};
+					"sequence", "first_seen", "absence", "ack", NULL};
 
 void
 loader_note_override(struct loader *ld, const struct jsonc *object)
@@ -847,6 +866,7 @@ read_parts(struct loader *ld, struct reading *reading)
 		check_template(ld, jsonc_get(object, "message"));
 	rule->observe = loader_read_mode(ld, holder(ld, reading, "mode"), ld->observe);
 	read_limit(ld, holder(ld, reading, "limit"), rule);
+	read_ack(ld, holder(ld, reading, "ack"), rule, memory != NULL);
 	value = jsonc_get(holder(ld, reading, "observe_in"), "observe_in");
 	if (value != NULL)
 		loader_each_text(ld, value, "observe_in", read_unit, reading);

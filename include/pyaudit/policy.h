@@ -33,6 +33,7 @@
 #define PYAUDIT_IMAGE_MINOR 0
 #define PYAUDIT_IMAGE_SIZE_MAX (64u << 20)
 #define PYAUDIT_RULES_MAX 16384
+#define PYAUDIT_ACK_MS_MAX 10000
 #define PYAUDIT_RULE_ID_MAX 64 /* bytes without the NUL: [a-z0-9][a-z0-9._-]* */
 #define PYAUDIT_PROC_ATOMS_MAX 1024
 
@@ -136,7 +137,7 @@ struct pyaudit_rule {
 	pyaudit_le32 entry; /* first node; n_nodes: never holds, n_nodes + 1: always */
 	uint8_t action;	    /* enum pyaudit_action, weakened already */
 	uint8_t flags;
-	pyaudit_le16 reserved;
+	pyaudit_le16 ack_ms; /* the act waits so long for its alert to be written; 0: not at all */
 };
 static_assert(sizeof(struct pyaudit_rule) == 20, "rule size");
 

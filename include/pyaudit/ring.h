@@ -84,6 +84,9 @@
  * A lane whose n_tried - n_lost is the index of r has nothing to be read, for every attempt is accounted
  * for, and a consumer need not look at its claims: pages of a lane that was never used are not touched.
  *
+ * Waiting: a producer that wants to know that its record is safe looks at `written` until that is beyond the
+ * record's index; agent/ack.h.
+ *
  * Waking: the consumer sets `asleep` before it stops polling this ring, then looks at counters and claims
  * once more; a producer that committed and finds asleep set, and swaps it to 0, sends one WAKE
  * frame. Both sides use sequentially consistent operations for this pair.
@@ -162,7 +165,7 @@ struct pyaudit_ring {
 	_Alignas(64) _Atomic uint64_t generation; /* newest policy: differs from the agent's, it
 						   * reads its socket */
 	_Atomic uint32_t paused;     /* not 0: the agent lets every event pass, unrecorded... */
-	uint8_t reserved2[4];
+	_Atomic uint32_t late_told;  /* of n_late */
 	_Atomic uint64_t n_told[PYAUDIT_N_LANES]; /* of n_lost, reported */
 	_Atomic uint64_t torn[PYAUDIT_N_LANES];   /* a place's index, and the torn records before it */
 	_Atomic uint64_t written[PYAUDIT_N_LANES]; /* index up to which the sinks have what was read */
@@ -183,7 +186,8 @@ struct pyaudit_ring {
 	_Atomic uint32_t hook_state;             /* enum pyaudit_hook_state */
 	_Atomic uint32_t hook_told;              /* 1: the agent has told that it is gone */
 	_Atomic uint64_t generation_used;        /* policy the agent judges by */
-	uint8_t reserved4[24];
+	_Atomic uint32_t n_late;                 /* acts that waited for their alert in vain (`ack`) */
+	uint8_t reserved4[20];
 };
 static_assert(sizeof(struct pyaudit_ring) == 320, "ring header layout");
 static_assert(sizeof(struct pyaudit_ring) <= PYAUDIT_RING_HEADER, "ring header size");

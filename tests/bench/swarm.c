@@ -289,11 +289,11 @@ static void
 push(struct swarm *swarm, struct member *member, enum pyaudit_lane lane, const void *record, size_t size,
      uint64_t mono_ns)
 {
-	bool half_full, is_asleep;
+	struct ring_pushed pushed;
 
-	(void)ring_push(member->ring, lane, record, size, (uint32_t)member->pid, &half_full, &is_asleep);
+	(void)ring_push(member->ring, lane, record, size, (uint32_t)member->pid, &pushed);
 	swarm->n_pushed++;
-	if (is_asleep) {
+	if (pushed.wake) {
 		wake(swarm, member);
 	} else if (mono_ns - member->looked_ns > SILENT_NS) {
 		uint64_t beat = atomic_load_explicit(&member->ring->beat_ns, memory_order_relaxed);

@@ -86,7 +86,8 @@ def test_an_event_of_a_capture_is_explained(ctl_run, python_few, tmp_path, rules
     ctl_run([python_few, "-I", "-c", "import os; os.system('true'); os.system('id')"], *RULES,
             options=["--capture", str(file), "--record", "exec"])
     said = [json.loads(ctl("explain", "--capture", file, "--event", n, "--json", *rules)) for n in (1, 2)]
-    assert [s["action"] for s in said] == ["none", "alert"]
+    # An alert has a lane of its own in the ring, and may be read before what came first.
+    assert sorted(s["action"] for s in said) == ["alert", "none"]
     assert "has 2 events" in ctl("explain", "--capture", file, "--event", 3, *rules, code=1)
 
 

@@ -96,13 +96,13 @@ push(struct ring *ring, enum pyaudit_lane lane, uint32_t thread, uint32_t number
 {
 	struct test_record record = {0};
 	size_t size = sizeof(record.head) + number % sizeof(record.filling);
-	bool half_full, wake;
+	struct ring_pushed pushed;
 
 	record.head.size = pyaudit_le32_of((uint32_t)size);
 	record.head.tid = pyaudit_le32_of(thread);
 	record.head.time_ns = pyaudit_le64_of(number);
 	memset(record.filling, (int)(number & 0xff), number % sizeof(record.filling));
-	return ring_push(ring->map, lane, &record, size, thread + 1, &half_full, &wake);
+	return ring_push(ring->map, lane, &record, size, thread + 1, &pushed);
 }
 
 static void
@@ -700,7 +700,7 @@ falling_asleep_looks_once_more(void **state)
 	struct got got = {0};
 	struct drain_calls calls = calls_to(&got);
 	struct test_record record = {.head = {.size = pyaudit_le32_of(sizeof(record.head))}};
-	bool half_full, wake;
+	struct ring_pushed pushed;
 	struct drain drain;
 
 	(void)state;
@@ -710,12 +710,12 @@ falling_asleep_looks_once_more(void **state)
 	assert_int_equal(atomic_load(&ring.map->asleep), 0);
 	drain_all(&drain, PYAUDIT_LANE_ORDINARY, false, 0, &calls);
 	assert_true(drain_sleep(&drain));
-	assert_true(ring_push(ring.map, PYAUDIT_LANE_URGENT, &record, sizeof(record.head), 1,
-			      &half_full, &wake));
-	assert_true(wake); /* and only the first one wakes */
-	assert_true(ring_push(ring.map, PYAUDIT_LANE_URGENT, &record, sizeof(record.head), 1,
-			      &half_full, &wake));
-	assert_false(wake);
+	assert_true(ring_push(ring.map, PYAUDIT_LANE_URGENT, &record, sizeof(record.head), 1, &pushed));
+	assert_int_equal(pushed.index, 0);
+	assert_true(pushed.wake); /* and only the first one wakes */
+	assert_true(ring_push(ring.map, PYAUDIT_LANE_URGENT, &record, sizeof(record.head), 1, &pushed));
+	assert_int_equal(pushed.index, 1);
+	assert_false(pushed.wake);
 	drain_close(&drain);
 	ring_free(&ring);
 }

@@ -85,9 +85,9 @@ take(struct pyaudit_ring *ring, enum pyaudit_lane n, uint32_t dead, uint8_t *out
 static bool
 push(struct pyaudit_ring *ring, enum pyaudit_lane lane, const void *record, size_t size)
 {
-	bool half, wake;
+	struct ring_pushed pushed;
 
-	return ring_push(ring, lane, record, size, (uint32_t)syscall(SYS_gettid), &half, &wake);
+	return ring_push(ring, lane, record, size, (uint32_t)syscall(SYS_gettid), &pushed);
 }
 
 static void
@@ -141,15 +141,15 @@ the_sleeping_consumer_is_woken_by_exactly_one_push(void **state)
 {
 	struct pyaudit_ring *ring = ring_new();
 	uint8_t record[16] = {0};
-	bool half, wake;
+	struct ring_pushed pushed;
 
 	(void)state;
 	atomic_store(&ring->asleep, 1);
-	assert_true(ring_push(ring, PYAUDIT_LANE_ORDINARY, record, sizeof(record), 1, &half, &wake));
-	assert_true(wake);
-	assert_false(half);
-	assert_true(ring_push(ring, PYAUDIT_LANE_ORDINARY, record, sizeof(record), 1, &half, &wake));
-	assert_false(wake);
+	assert_true(ring_push(ring, PYAUDIT_LANE_ORDINARY, record, sizeof(record), 1, &pushed));
+	assert_true(pushed.wake);
+	assert_false(pushed.half_full);
+	assert_true(ring_push(ring, PYAUDIT_LANE_ORDINARY, record, sizeof(record), 1, &pushed));
+	assert_false(pushed.wake);
 	ring_free(ring);
 }
 

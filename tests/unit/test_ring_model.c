@@ -229,12 +229,13 @@ producer(unsigned n)
 {
 	for (unsigned i = 0; i < model.n_pushes[n]; i++) {
 		uint64_t which = n * PUSHES_MAX + i, record[3] = {which << 32 | 24, which, which};
-		bool half_full, wake, ok;
+		struct ring_pushed pushed;
+		bool ok;
 
 		if (i >= model.n_long)
 			record[0] = which << 32 | 8;
 		ok = ring_push(&now.ring.head, PYAUDIT_LANE_ORDINARY, record,
-			       i < model.n_long ? 24 : 8, n + 1, &half_full, &wake);
+			       i < model.n_long ? 24 : 8, n + 1, &pushed);
 		if (!is_free && at_step == now.thread[n].n_steps)
 			now.facts.was_pushed[which] = ok;
 	}
@@ -346,7 +347,7 @@ check_end(void)
 	struct pyaudit_ring *ring = &now.ring.head;
 	uint64_t n_all, record = UINT64_C(0) << 32 | 8;
 	struct drain drain;
-	bool half_full, wake;
+	struct ring_pushed pushed;
 
 	n_ends++;
 	is_free = true;
@@ -369,7 +370,7 @@ check_end(void)
 	for (unsigned i = 0; i < 2 * N_CLAIMS; i++) {
 		uint8_t before = now.facts.n_delivered[0];
 
-		assert_true(ring_push(ring, PYAUDIT_LANE_ORDINARY, &record, 8, 9, &half_full, &wake));
+		assert_true(ring_push(ring, PYAUDIT_LANE_ORDINARY, &record, 8, 9, &pushed));
 		drain_all(&drain, PYAUDIT_LANE_ORDINARY, false, 0, &calls);
 		assert_int_equal(now.facts.n_delivered[0], before + 1);
 	}

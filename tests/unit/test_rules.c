@@ -445,6 +445,37 @@ mistakes_in_names_point_at_the_first_place(void **state)
 		       "'rules' is an object, expected an array");
 }
 
+static void
+only_acts_that_are_told_wait(void **state)
+{
+	static const struct {
+		const char *action, *more, *part;
+	} cases[] = {
+		{"record", "\"ack\": \"1s\"", "'ack' is for rules that alert, block or kill"},
+		{"alert", "\"ack\": \"11s\"", "'ack' is at most 10s"},
+		{"alert", "\"ack\": \"soon\"", "'soon' is not a duration"},
+		{"alert", "\"ack\": 1", "expected a text"},
+		{"alert", "\"threshold\": {\"count\": 2, \"within\": \"1s\"}, \"ack\": \"1s\"",
+		 "'ack' is for rules without memory"},
+	};
+	char text[512];
+	struct rule_set *set;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text),
+			 "{\"version\": 1, \"rules\": [{\"id\": \"a\", \"title\": \"t\", \"on\": \"open\", "
+			 "\"action\": \"%s\", %s}]}",
+			 cases[i].action, cases[i].more);
+		assert_mistake(text, cases[i].part);
+	}
+	set = parse("{\"version\": 1, \"rules\": [{\"id\": \"a\", \"title\": \"t\", \"on\": \"open\", "
+		    "\"action\": \"kill\", \"ack\": \"10s\"}]}");
+	assert_int_equal(set->rules[0].ack_ms, PYAUDIT_ACK_MS_MAX);
+	assert_true(set->has_ack);
+	rules_free(set);
+}
+
 /* The page without its markup, as far as names go. */
 static char *
 manual(void)
@@ -676,6 +707,7 @@ main(void)
 		cmocka_unit_test(macros_cannot_grow_without_bound),
 		cmocka_unit_test(a_chain_of_macros_has_a_longest_length),
 		cmocka_unit_test(mistakes_in_names_point_at_the_first_place),
+		cmocka_unit_test(only_acts_that_are_told_wait),
 		cmocka_unit_test(the_manual_names_every_field_class_operator_and_severity),
 		cmocka_unit_test(names_lead_there_and_back),
 		cmocka_unit_test(filters_are_parsed_alone),
