@@ -9,6 +9,8 @@
 
 #include "compiler.h"
 
+#define EVENT_WORTH 3 /* less than whether it writes, more than the code that raised it */
+
 static void
 add_trigger(struct compiler *c, struct access *access, unsigned field, enum trigger_kind kind,
 	    const char *text, size_t len, int64_t number, int worth)
@@ -205,6 +207,9 @@ access_of_test(struct compiler *c, const struct expr *expr)
 	 * the rule each time would cost that as well. */
 	if (pyaudit_fields[expr->field].scope == PYAUDIT_SCOPE_ORIGIN && access.worth != INT_MAX)
 		access.worth = access.worth > 1 ? 2 + access.worth / 64 : access.worth - 10;
+	/* A program is made for events: the name of one says little there, and that of the commonest most often yes. */
+	if (expr->field == PYAUDIT_F_EVENT && access.worth > EVENT_WORTH)
+		access.worth = EVENT_WORTH;
 	/* The same of a look at the file system, which is dearer still. */
 	if (compiler_dearness(expr->field) == DEAREST && access.worth != INT_MAX)
 		access.worth = access.worth > 1 ? 1 : access.worth - 20;

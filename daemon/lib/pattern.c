@@ -1223,6 +1223,32 @@ texts_union(struct text_set *set, const struct text_set *more)
 	return true;
 }
 
+/* The same of texts that are anywhere: one with another of them in it says nothing more. */
+static bool
+texts_union_within(struct text_set *set, const struct text_set *more)
+{
+	for (unsigned i = 0; i < more->n; i++) {
+		const char *text = more->text[i];
+		size_t len = more->len[i];
+		unsigned n = 0;
+		bool known = false;
+
+		for (unsigned k = 0; k < set->n && !known; k++)
+			known = memmem(text, len, set->text[k], set->len[k]) != NULL;
+		if (known)
+			continue;
+		for (unsigned k = 0; k < set->n; k++)
+			if (memmem(set->text[k], set->len[k], text, len) == NULL) {
+				memmove(set->text[n], set->text[k], set->len[k]);
+				set->len[n++] = set->len[k];
+			}
+		set->n = n;
+		if (!texts_add(set, text, len))
+			return false;
+	}
+	return true;
+}
+
 /* The shortest says how much a set is worth. */
 static unsigned
 texts_worth(const struct text_set *set)
@@ -1329,7 +1355,7 @@ learn_alternatives(const struct pattern *pattern, uint32_t child, struct known *
 			texts_union(&ret->first, first_of(&known));
 		last = last && last_of(&known)->n > 0 && texts_union(&ret->last, last_of(&known));
 		within = within && within_of(&known)->n > 0 &&
-			 texts_union(&ret->within, within_of(&known));
+			 texts_union_within(&ret->within, within_of(&known));
 	}
 	ret->exact = exact;
 	if (!first)
@@ -1415,6 +1441,7 @@ pattern_literals(const struct pattern *pattern, struct pattern_literals *ret)
 {
 	bool begin = begins_at_start(pattern, pattern->root);
 	bool end = ends_at_end(pattern, pattern->root);
+	struct text_set within = {0};
 	const struct text_set *best;
 	struct known known;
 
@@ -1438,6 +1465,8 @@ pattern_literals(const struct pattern *pattern, struct pattern_literals *ret)
 		ret->place = PATTERN_WITHIN;
 		return;
 	}
+	if (ret->place == PATTERN_WITHIN && texts_union_within(&within, best))
+		best = &within;
 	ret->n = best->n;
 	memcpy(ret->len, best->len, sizeof(ret->len));
 	memcpy(ret->text, best->text, sizeof(ret->text));

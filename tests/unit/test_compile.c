@@ -249,6 +249,24 @@ rules_that_never_hold_cost_nothing(void **state)
 	rules_free(set);
 }
 
+/* A rule that names the event as well is found by the rest: the program is one of that event. */
+static void
+the_name_of_an_event_leads_to_no_rule_that_anything_else_leads_to(void **state)
+{
+	struct compile_options options = {.generation = 1};
+	struct image image = build(ONE_RULE("\"@file\"", "\"event = 'open' and file.path under '/etc'\""), &options);
+	const char *base = image.bytes;
+	const struct pyaudit_slot *slot = pyaudit_image_slot(base, "open");
+	const struct pyaudit_program *program = (const void *)(base + pyaudit_get32(slot->program));
+	const struct pyaudit_index *index = (const void *)(base + pyaudit_get32(program->indexes));
+
+	(void)state;
+	assert_int_equal(pyaudit_get32(program->always.n), 0);
+	assert_int_equal(pyaudit_get32(program->n_indexes), 1);
+	assert_int_equal(index->field, PYAUDIT_F_FILE_PATH);
+	image_fini(&image);
+}
+
 static void
 mistakes_name_the_place_of_the_value(void **state)
 {
@@ -457,6 +475,7 @@ main(void)
 		cmocka_unit_test(events_of_libraries_have_slots_of_their_own),
 		cmocka_unit_test(fields_of_events_stand_before_those_of_processes),
 		cmocka_unit_test(rules_that_never_hold_cost_nothing),
+		cmocka_unit_test(the_name_of_an_event_leads_to_no_rule_that_anything_else_leads_to),
 		cmocka_unit_test(mistakes_name_the_place_of_the_value),
 		cmocka_unit_test(conditions_on_processes_have_a_limit),
 		cmocka_unit_test(thousands_of_rules_compile_in_no_time),

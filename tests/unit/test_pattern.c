@@ -322,6 +322,8 @@ patterns_are_looked_up_by_what_they_need(void **state)
 		{PATTERN_REGEX, "(abc|\\d+)$", PATTERN_WITHIN, 0, ""},
 		{PATTERN_REGEX, "(\\d+|abc)$", PATTERN_WITHIN, 0, ""},
 		{PATTERN_REGEX, "^(a|b)$", PATTERN_WHOLE, 2, "b,a"},
+		{PATTERN_REGEX, "/([.]a/x|[.]b/(y|z/yy))(/|$)", PATTERN_WITHIN, 3, "/.b/z/yy,/.b/y,/.a/x"},
+		{PATTERN_REGEX, "/[.]a/x(/|$)|k/[.]a/x|/[.]b/y.*", PATTERN_WITHIN, 2, "/.b/y,/.a/x"},
 	};
 
 	(void)state;
