@@ -18,6 +18,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "grams.h"
 #include "verdict.h"
 
 /* Fields that are asked of an event stand before those of the process. */
@@ -786,97 +787,10 @@ walk_normalised(struct judge *j, const struct pyaudit_index *index, const char *
 			     n);
 }
 
-static __attribute__((noinline)) void
-gram_hit(struct judge *j, const struct pyaudit_grams *grams, const char *s, size_t len, size_t pos,
-	 uint32_t value)
+static void
+found_within(void *data, const struct pyaudit_list *rules)
 {
-	const struct pyaudit_gram *table = at(j->base, grams->table);
-	const struct pyaudit_gram_literal *literals = at(j->base, grams->literals);
-	uint32_t mask = (UINT32_C(1) << grams->table_bits) - 1;
-	uint32_t slot = pyaudit_gram_hash(value) >> 7;
-	uint32_t n;
-
-	for (;; slot++) {
-		n = get32(table[slot & mask].n);
-		if (n == 0)
-			return;
-		if (get32(table[slot & mask].gram) == value)
-			break;
-	}
-	literals += get32(table[slot & mask].first);
-	for (; n > 0; n--, literals++) {
-		const uint8_t *text = at(j->base, literals->text);
-		size_t text_len = get16(literals->len);
-		size_t before = get16(literals->pos);
-		size_t k = 0;
-
-		if (before > pos || text_len > len - (pos - before))
-			continue;
-		while (k < text_len && ((uint8_t)s[pos - before + k] | 0x20) == text[k])
-			k++;
-		if (k == text_len)
-			trigger(j, &literals->rules);
-	}
-}
-
-static inline uint32_t
-gram_at(const char *s, size_t width)
-{
-	const uint8_t *p = (const uint8_t *)s;
-
-	return width == 4   ? pyaudit_load32(p) | 0x20202020u
-	       : width == 2 ? ((uint32_t)p[0] | (uint32_t)p[1] << 8) | 0x2020u
-			    : p[0] | 0x20u;
-}
-
-static inline bool
-in_filter(const uint8_t *filter, unsigned shift, uint32_t gram)
-{
-	uint32_t bit = pyaudit_gram_hash(gram) >> shift;
-
-	return (filter[bit / 8] >> (bit % 8) & 1) != 0;
-}
-
-static inline void
-look_up_gram(struct judge *j, const struct pyaudit_grams *grams, const char *s, size_t len,
-	     size_t pos, size_t width)
-{
-	uint32_t gram = gram_at(s + pos, width);
-
-	if (UNLIKELY(in_filter(at(j->base, grams->filter), 32u - grams->filter_bits, gram)))
-		gram_hit(j, grams, s, len, pos, gram);
-}
-
-static inline void
-scan_width(struct judge *j, const struct pyaudit_grams *grams, const char *s, size_t len,
-	   size_t width)
-{
-	const uint8_t *filter = at(j->base, grams->filter);
-	unsigned shift = 32u - grams->filter_bits;
-	size_t stride = grams->stride, pos = 0;
-
-	/* Four at a time, and one question for them. */
-	for (; pos + 3 * stride + width <= len; pos += 4 * stride) {
-		bool any = false;
-
-		for (size_t k = 0; k < 4; k++)
-			any |= in_filter(filter, shift, gram_at(s + pos + k * stride, width));
-		for (size_t k = 0; UNLIKELY(any) && k < 4; k++)
-			look_up_gram(j, grams, s, len, pos + k * stride, width);
-	}
-	for (; pos + width <= len; pos += stride)
-		look_up_gram(j, grams, s, len, pos, width);
-}
-
-static __attribute__((noinline)) void
-scan(struct judge *j, const struct pyaudit_grams *grams, const char *s, size_t len)
-{
-	if (grams->width == 4)
-		scan_width(j, grams, s, len, 4);
-	else if (grams->width == 2)
-		scan_width(j, grams, s, len, 2);
-	else
-		scan_width(j, grams, s, len, 1);
+	trigger(data, rules);
 }
 
 static __attribute__((noinline)) void
@@ -942,7 +856,8 @@ look_up(struct judge *j, const struct pyaudit_index *index, const struct pyaudit
 		walk_backward(j, at(j->base, index->backward), s, len);
 	for (unsigned i = 0; i < 3 && parts >= (unsigned)PYAUDIT_INDEX_GRAMS << i; i++)
 		if ((parts & PYAUDIT_INDEX_GRAMS << i) != 0)
-			scan(j, at(j->base, index->grams[i]), s, len);
+			pyaudit_grams_scan(j->base, at(j->base, index->grams[i]), s, len,
+					   found_within, j);
 	if ((parts & PYAUDIT_INDEX_ADDRESS) != 0)
 		look_up_address(j, index, s, len);
 	if (get16(index->n_automata) != 0)
@@ -1318,6 +1233,11 @@ grams_ok(struct check *c, pyaudit_le32 offset, uint32_t n_rules)
 	if (!text_ok(c, grams->filter, (size_t)1 << (grams->filter_bits - 3)) ||
 	    !text_ok(c, grams->table, n_table * sizeof(*table)) ||
 	    !table_ok(c, grams->literals, grams->n_literals, sizeof(*literals)))
+		return false;
+	/* Masks say which places to look at, whatever the stride. */
+	if (get32(grams->masks) != 0 &&
+	    (grams->stride != 1 ||
+	     !text_ok(c, grams->masks, grams->width * sizeof(struct pyaudit_gram_masks))))
 		return false;
 	for (uint64_t i = 0; i < n_table; i++) {
 		uint64_t n = get32(table[i].n);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Texts to find anywhere in a value, by grams of them at successive places, so that only every
- * stride-th place of the value is looked up.
+ * Texts to find anywhere in a value: by one gram of each, which masks find at any place; or, where the
+ * grams are too many for masks, by grams at successive places, so that only every stride-th place of the
+ * value is looked up.
  */
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,25 +48,102 @@ gram_at(const char *text, unsigned width)
 
 #define GRAM_USE_SIZE 4096
 
-/* Where in the literal the grams stand that the fewest others have. */
+/* How much grams are in use, by their hash, and how much bytes are. */
+struct use {
+	uint32_t grams[GRAM_USE_SIZE];
+	double shares[256];
+};
+
+/* Where in the literal the grams stand that the fewest others have; of those, the ones that texts have least. */
 static size_t
-choose_grams(const struct literal *literal, unsigned width, unsigned stride, const uint16_t *use)
+choose_grams(const struct literal *literal, unsigned width, unsigned stride, const struct use *use)
 {
 	size_t best = 0;
-	unsigned best_use = UINT_MAX;
+	uint64_t best_use = UINT64_MAX;
+	double best_share = 1;
 
 	for (size_t at = 0; at + stride - 1 + width <= literal->len; at++) {
-		unsigned sum = 0;
+		uint64_t sum = 0;
+		double share = 0;
 
-		for (size_t i = at; i < at + stride; i++)
-			sum += use[pyaudit_gram_hash(gram_at(literal->text + i, width)) %
-				   GRAM_USE_SIZE];
-		if (sum < best_use) {
+		for (size_t i = at; i < at + stride; i++) {
+			uint32_t gram = gram_at(literal->text + i, width);
+
+			sum += use->grams[pyaudit_gram_hash(gram) % GRAM_USE_SIZE];
+			share += masks_share(use->shares, gram, width);
+		}
+		if (sum < best_use || (sum == best_use && share < best_share)) {
 			best = at;
 			best_use = sum;
+			best_share = share;
 		}
 	}
 	return best;
+}
+
+static void
+use_gram(struct use *use, uint32_t gram)
+{
+	use->grams[pyaudit_gram_hash(gram) % GRAM_USE_SIZE]++;
+}
+
+/* One gram of each literal, the rarest in all of them. Ascending; returns how many. */
+static size_t
+choose_single(struct gram *ret, const struct literal *literals, size_t n, unsigned width, struct use *use)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t at = 0; at + width <= literals[i].len; at++)
+			use_gram(use, gram_at(literals[i].text + at, width));
+	for (size_t i = 0; i < n; i++) {
+		size_t at = choose_grams(&literals[i], width, 1, use);
+
+		ret[i] = (struct gram){gram_at(literals[i].text + at, width), (uint32_t)i,
+				       (uint16_t)at};
+	}
+	qsort(ret, n, sizeof(*ret), compare_grams);
+	return n;
+}
+
+/* So many successive ones of each, which few of those before have. */
+static size_t
+choose_strided(struct gram *ret, const struct literal *literals, size_t n, unsigned width, unsigned stride,
+	       struct use *use)
+{
+	size_t n_grams = 0;
+
+	memset(use->grams, 0, sizeof(use->grams));
+	for (size_t i = 0; i < n; i++) {
+		size_t at = choose_grams(&literals[i], width, stride, use);
+
+		for (size_t k = at; k < at + stride; k++) {
+			uint32_t value = gram_at(literals[i].text + k, width);
+
+			ret[n_grams++] = (struct gram){value, (uint32_t)i, (uint16_t)k};
+			use_gram(use, value);
+		}
+	}
+	qsort(ret, n_grams, sizeof(*ret), compare_grams);
+	return n_grams;
+}
+
+/* Masks for the grams, or none where they would let too much pass. */
+static pyaudit_le32
+put_masks(struct compiler *c, const struct gram *grams, size_t n, unsigned width, unsigned stride,
+	  const struct use *use)
+{
+	uint32_t *values = malloc((n + 1) * sizeof(*values));
+	struct pyaudit_gram_masks masks[4];
+	pyaudit_le32 offset = pyaudit_le32_of(0);
+	size_t n_values = 0;
+
+	c->no_memory = c->no_memory || values == NULL;
+	for (size_t i = 0; values != NULL && i < n; i++)
+		if (i == 0 || grams[i].value != grams[i - 1].value)
+			values[n_values++] = grams[i].value;
+	if (values != NULL && masks_make(c, masks, use->shares, values, n_values, width, stride))
+		offset = pyaudit_le32_of(image_put(c, masks, width * sizeof(masks[0]), 16));
+	free(values);
+	return offset;
 }
 
 static void
@@ -120,8 +197,9 @@ index_put_grams(struct compiler *c, const struct key *keys, size_t n_keys, unsig
 	struct pyaudit_grams head = {.width = (uint8_t)width, .stride = 1};
 	struct literal *literals = calloc(n_keys + 1, sizeof(*literals));
 	struct gram *grams = calloc(4 * n_keys + 1, sizeof(*grams));
-	uint16_t *use = calloc(GRAM_USE_SIZE, sizeof(*use));
+	struct use *use = calloc(1, sizeof(*use));
 	size_t n = 0, n_grams = 0, shortest = SIZE_MAX;
+	unsigned stride = 1;
 	pyaudit_le32 offset = pyaudit_le32_of(0);
 
 	if (literals == NULL || grams == NULL || use == NULL) {
@@ -142,19 +220,14 @@ index_put_grams(struct compiler *c, const struct key *keys, size_t n_keys, unsig
 			shortest = keys[first].len;
 	}
 	if (width == 4)
-		head.stride = (uint8_t)(shortest >= 7 ? 4 : shortest - 3);
-	for (size_t i = 0; i < n; i++) {
-		size_t at = choose_grams(&literals[i], width, head.stride, use);
-
-		for (size_t k = at; k < at + head.stride; k++) {
-			uint32_t value = gram_at(literals[i].text + k, width);
-			uint16_t *count = &use[pyaudit_gram_hash(value) % GRAM_USE_SIZE];
-
-			grams[n_grams++] = (struct gram){value, (uint32_t)i, (uint16_t)k};
-			*count = (uint16_t)(*count + (*count < UINT16_MAX));
-		}
+		stride = shortest >= 7 ? 4 : (unsigned)shortest - 3;
+	masks_shares(use->shares);
+	n_grams = choose_single(grams, literals, n, width, use);
+	head.masks = put_masks(c, grams, n_grams, width, stride, use);
+	if (pyaudit_get32(head.masks) == 0) {
+		head.stride = (uint8_t)stride;
+		n_grams = choose_strided(grams, literals, n, width, stride, use);
 	}
-	qsort(grams, n_grams, sizeof(*grams), compare_grams);
 	head.table_bits = (uint8_t)image_bits_for(2 * n_grams + 2);
 	head.filter_bits = (uint8_t)image_bits_for(64 * n_grams);
 	if (head.filter_bits < 10)

@@ -7,6 +7,7 @@
  *   compile_access.c  a condition to the triggers of which one must be met for it to hold
  *   compile_trie.c    triggers at the start or end of a value, and addresses, to a trie
  *   compile_grams.c   triggers anywhere in a value to a table of grams
+ *   compile_masks.c   grams to masks that find them
  *   compile_index.c   the triggers of one field in one program to its index
  */
 #ifndef LIB_COMPILER_H
@@ -162,6 +163,16 @@ pyaudit_le32 index_put_trie(struct compiler *c, struct key *keys, size_t n, bool
 /* One table for the literals of at least @width bytes; @keys are sorted. */
 pyaudit_le32 index_put_grams(struct compiler *c, const struct key *keys, size_t n_keys,
 			     unsigned width);
+
+/* compile_masks.c */
+
+/* Masks that let these grams pass, each once in @grams; false where that would cost more than to look at
+ * each @stride-th place without. */
+bool masks_make(struct compiler *c, struct pyaudit_gram_masks ret[4], const double shares[256],
+		const uint32_t *grams, size_t n_grams, unsigned width, unsigned stride);
+/* How much of texts each byte is, about; and at how many of their places a gram may be expected. */
+void masks_shares(double ret[256]);
+double masks_share(const double shares[256], uint32_t gram, unsigned width);
 
 /* compile_index.c */
 

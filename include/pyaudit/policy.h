@@ -29,7 +29,7 @@
 #include "pyaudit/record.h"
 
 #define PYAUDIT_IMAGE_MAGIC 0x31504150u /* "PAP1" */
-#define PYAUDIT_IMAGE_MAJOR 4		/* differs from ours: the image is refused */
+#define PYAUDIT_IMAGE_MAJOR 5		/* differs from ours: the image is refused */
 #define PYAUDIT_IMAGE_MINOR 0
 #define PYAUDIT_IMAGE_SIZE_MAX (64u << 20)
 #define PYAUDIT_RULES_MAX 16384
@@ -269,7 +269,8 @@ static_assert(sizeof(struct pyaudit_trie_node) == 32, "trie node size");
 
 /* Texts to find anywhere. Bytes are folded (| 0x20) on both sides, so that case does not matter.
  * Every stride-th position of the text is looked up; each literal has its grams of stride
- * successive positions in the table. */
+ * successive positions in the table. With masks, whose stride is 1, those positions alone that they
+ * let pass. */
 struct pyaudit_grams {
 	uint8_t width; /* bytes of a gram: 4, 2 or 1 */
 	uint8_t stride;
@@ -279,8 +280,16 @@ struct pyaudit_grams {
 	pyaudit_le32 filter;
 	pyaudit_le32 table; /* struct pyaudit_gram; one at least is empty */
 	pyaudit_le32 literals, n_literals;
+	pyaudit_le32 masks; /* struct pyaudit_gram_masks for each byte of a gram; 0: none */
 };
-static_assert(sizeof(struct pyaudit_grams) == 20, "gram table size");
+static_assert(sizeof(struct pyaudit_grams) == 24, "gram table size");
+
+/* Grams are in eight groups, a bit each. A byte of the text, not folded, may be this byte of a gram of
+ * the groups that both its halves have here. */
+struct pyaudit_gram_masks {
+	uint8_t low[16], high[16];
+};
+static_assert(sizeof(struct pyaudit_gram_masks) == 32, "gram mask size");
 
 struct pyaudit_gram {
 	pyaudit_le32 gram;

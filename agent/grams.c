@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A value is asked at each place, or each stride-th, whether a gram of the table stands there: a filter
+ * of bits says no nearly always, the table leads to the texts with that gram, and these are compared.
+ *
+ * Where the grams are few or alike, the table has masks, by which 16 or 32 places are asked at once, with
+ * one shuffle of bytes for each half of each byte of a gram (the idea is Hyperscan's Teddy). They let
+ * pass a few places more than there are grams; the filter has the next word. Which instructions the
+ * processor has is asked when the first value is searched, not when the library is loaded: most programs
+ * that load it are not Python.
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "grams.h"
+
+#ifdef __x86_64__
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
+
+#define get16(v) pyaudit_load16((v).b)
+#define get32(v) pyaudit_load32((v).b)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+static atomic_uint vectors;
+
+struct search {
+	const uint8_t *base;
+	const struct pyaudit_grams *grams;
+	const uint8_t *filter;
+	unsigned shift;
+	const char *s;
+	size_t len;
+	void (*found)(void *data, const struct pyaudit_list *rules);
+	void *data;
+};
+
+static inline const void *
+at(const uint8_t *base, pyaudit_le32 offset)
+{
+	return base + get32(offset);
+}
+
+static inline uint32_t
+gram_at(const char *s, size_t width)
+{
+	const uint8_t *p = (const uint8_t *)s;
+
+	return width == 4   ? pyaudit_load32(p) | 0x20202020u
+	       : width == 2 ? ((uint32_t)p[0] | (uint32_t)p[1] << 8) | 0x2020u
+			    : p[0] | 0x20u;
+}
+
+static inline bool
+in_filter(const struct search *search, uint32_t gram)
+{
+	uint32_t bit = pyaudit_gram_hash(gram) >> search->shift;
+
+	return (search->filter[bit / 8] >> (bit % 8) & 1) != 0;
+}
+
+/* Is the text with this gram there? */
+static bool
+literal_fits(const struct search *search, const struct pyaudit_gram_literal *literal, size_t pos)
+{
+	const uint8_t *text = at(search->base, literal->text);
+	size_t text_len = get16(literal->len), before = get16(literal->pos), k = 0;
+	const uint8_t *s;
+
+	if (before > pos || text_len > search->len - (pos - before))
+		return false;
+	s = (const uint8_t *)search->s + pos - before;
+	while (k < text_len && (s[k] | 0x20) == text[k])
+		k++;
+	return k == text_len;
+}
+
+static __attribute__((noinline)) void
+gram_hit(const struct search *search, size_t pos, uint32_t value)
+{
+	const struct pyaudit_grams *grams = search->grams;
+	const struct pyaudit_gram *table = at(search->base, grams->table);
+	const struct pyaudit_gram_literal *literals = at(search->base, grams->literals);
+	uint32_t mask = (UINT32_C(1) << grams->table_bits) - 1;
+	uint32_t slot = pyaudit_gram_hash(value) >> 7;
+	uint32_t n;
+
+	for (;; slot++) {
+		n = get32(table[slot & mask].n);
+		if (n == 0)
+			return;
+		if (get32(table[slot & mask].gram) == value)
+			break;
+	}
+	literals += get32(table[slot & mask].first);
+	for (; n > 0; n--, literals++)
+		if (literal_fits(search, literals, pos))
+			search->found(search->data, &literals->rules);
+}
+
+static inline void
+look_up_gram(const struct search *search, size_t pos, size_t width)
+{
+	uint32_t gram = gram_at(search->s + pos, width);
+
+	if (UNLIKELY(in_filter(search, gram)))
+		gram_hit(search, pos, gram);
+}
+
+static inline void
+scan_filter(const struct search *search, size_t width)
+{
+	size_t stride = search->grams->stride, pos = 0;
+
+	/* Four at a time, and one question for them. */
+	for (; pos + 3 * stride + width <= search->len; pos += 4 * stride) {
+		bool any = false;
+
+		for (size_t k = 0; k < 4; k++)
+			any |= in_filter(search, gram_at(search->s + pos + k * stride, width));
+		for (size_t k = 0; UNLIKELY(any) && k < 4; k++)
+			look_up_gram(search, pos + k * stride, width);
+	}
+	for (; pos + width <= search->len; pos += stride)
+		look_up_gram(search, pos, width);
+}
+
+#ifdef __x86_64__
+
+/* The places from @pos on whose bit is set in @places. */
+static __attribute__((noinline)) void
+look_up_places(const struct search *search, size_t pos, uint32_t places, size_t width)
+{
+	for (; places != 0; places &= places - 1)
+		look_up_gram(search, pos + (unsigned)__builtin_ctz(places), width);
+}
+
+struct masks16 {
+	__m128i low[4], high[4];
+};
+
+/* The groups that have byte @k of a gram at each of the places from @s on. */
+static inline __attribute__((always_inline, target("ssse3"))) __m128i
+groups16(const struct masks16 *masks, const char *s, size_t k)
+{
+	const __m128i half = _mm_set1_epi8(0x0f);
+	__m128i bytes = _mm_loadu_si128((const void *)(s + k));
+	__m128i low = _mm_shuffle_epi8(masks->low[k], _mm_and_si128(bytes, half));
+	__m128i high = _mm_and_si128(_mm_srli_epi16(bytes, 4), half);
+
+	return _mm_and_si128(low, _mm_shuffle_epi8(masks->high[k], high));
+}
+
+static inline __attribute__((always_inline, target("ssse3"))) uint32_t
+places16(const struct masks16 *masks, const char *s, size_t width)
+{
+	__m128i groups = groups16(masks, s, 0);
+
+	if (width > 1)
+		groups = _mm_and_si128(groups, groups16(masks, s, 1));
+	if (width > 2)
+		groups = _mm_and_si128(groups, _mm_and_si128(groups16(masks, s, 2),
+								groups16(masks, s, 3)));
+	return ~(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(groups, _mm_setzero_si128())) & 0xffff;
+}
+
+/* @n places, one at least. */
+static inline __attribute__((always_inline, target("ssse3"))) void
+scan16(const struct search *search, const struct pyaudit_gram_masks *tables, size_t n, size_t width)
+{
+	struct masks16 masks;
+	uint32_t places;
+	size_t pos = 0;
+
+	for (size_t k = 0; k < width; k++) {
+		masks.low[k] = _mm_loadu_si128((const void *)tables[k].low);
+		masks.high[k] = _mm_loadu_si128((const void *)tables[k].high);
+	}
+	if (n < 16) {
+		char padded[16 + 4] = {0};
+
+		memcpy(padded, search->s, search->len);
+		places = places16(&masks, padded, width) & ((UINT32_C(1) << n) - 1);
+		if (UNLIKELY(places != 0))
+			look_up_places(search, 0, places, width);
+		return;
+	}
+	for (; pos < n; pos += 16) {
+		if (pos > n - 16)
+			pos = n - 16; /* overlaps the step before */
+		places = places16(&masks, search->s + pos, width);
+		if (UNLIKELY(places != 0))
+			look_up_places(search, pos, places, width);
+	}
+}
+
+struct masks32 {
+	__m256i low[4], high[4];
+};
+
+/* The groups that have byte @k of a gram at each of the places from @s on. */
+static inline __attribute__((always_inline, target("avx2"))) __m256i
+groups32(const struct masks32 *masks, const char *s, size_t k)
+{
+	const __m256i half = _mm256_set1_epi8(0x0f);
+	__m256i bytes = _mm256_loadu_si256((const void *)(s + k));
+	__m256i low = _mm256_shuffle_epi8(masks->low[k], _mm256_and_si256(bytes, half));
+	__m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
+
+	return _mm256_and_si256(low, _mm256_shuffle_epi8(masks->high[k], high));
+}
+
+static inline __attribute__((always_inline, target("avx2"))) uint32_t
+places32(const struct masks32 *masks, const char *s, size_t width)
+{
+	__m256i groups = groups32(masks, s, 0);
+
+	if (width > 1)
+		groups = _mm256_and_si256(groups, groups32(masks, s, 1));
+	if (width > 2)
+		groups = _mm256_and_si256(groups, _mm256_and_si256(groups32(masks, s, 2),
+								groups32(masks, s, 3)));
+	return ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(groups, _mm256_setzero_si256()));
+}
+
+/* @n places, 32 at least. */
+static inline __attribute__((always_inline, target("avx2"))) void
+scan32(const struct search *search, const struct pyaudit_gram_masks *tables, size_t n, size_t width)
+{
+	struct masks32 masks;
+
+	for (size_t k = 0; k < width; k++) {
+		masks.low[k] = _mm256_broadcastsi128_si256(
+			_mm_loadu_si128((const void *)tables[k].low));
+		masks.high[k] = _mm256_broadcastsi128_si256(
+			_mm_loadu_si128((const void *)tables[k].high));
+	}
+	for (size_t pos = 0; pos < n; pos += 32) {
+		uint32_t places;
+
+		if (pos > n - 32)
+			pos = n - 32;
+		places = places32(&masks, search->s + pos, width);
+		if (UNLIKELY(places != 0))
+			look_up_places(search, pos, places, width);
+	}
+}
+
+static __attribute__((noinline, target("ssse3"))) void
+scan_by_16(const struct search *search, const struct pyaudit_gram_masks *tables)
+{
+	size_t width = search->grams->width, n = search->len - width + 1;
+
+	if (width == 4)
+		scan16(search, tables, n, 4);
+	else if (width == 2)
+		scan16(search, tables, n, 2);
+	else
+		scan16(search, tables, n, 1);
+}
+
+static __attribute__((noinline, target("avx2"))) void
+scan_by_32(const struct search *search, const struct pyaudit_gram_masks *tables)
+{
+	size_t width = search->grams->width, n = search->len - width + 1;
+
+	if (width == 4)
+		scan32(search, tables, n, 4);
+	else if (width == 2)
+		scan32(search, tables, n, 2);
+	else
+		scan32(search, tables, n, 1);
+}
+
+/* False: there are no such vectors, and nothing was looked up. */
+static inline bool
+scan_masks(const struct search *search, const struct pyaudit_gram_masks *tables)
+{
+	enum pyaudit_vectors most = pyaudit_vectors();
+
+	if (most == PYAUDIT_VECTORS_NONE)
+		return false;
+	if (search->len < search->grams->width)
+		return true;
+	if (most == PYAUDIT_VECTORS_32 && search->len - search->grams->width + 1 >= 32)
+		scan_by_32(search, tables);
+	else
+		scan_by_16(search, tables);
+	return true;
+}
+
+/* Does the kernel keep the registers of 32 bytes of a thread? */
+static bool
+wide_registers_are_kept(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	(void)high;
+	return (low & 6) == 6;
+}
+
+static enum pyaudit_vectors
+ask_processor(void)
+{
+	unsigned a, b, c, d;
+
+	if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_SSSE3) == 0)
+		return PYAUDIT_VECTORS_NONE;
+	if ((c & bit_OSXSAVE) == 0 || (c & bit_AVX) == 0 || !wide_registers_are_kept() ||
+	    __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (b & bit_AVX2) == 0)
+		return PYAUDIT_VECTORS_16;
+	return PYAUDIT_VECTORS_32;
+}
+
+#else
+
+static inline bool
+scan_masks(const struct search *search, const struct pyaudit_gram_masks *tables)
+{
+	(void)search;
+	(void)tables;
+	return false;
+}
+
+static enum pyaudit_vectors
+ask_processor(void)
+{
+	return PYAUDIT_VECTORS_NONE;
+}
+
+#endif
+
+static __attribute__((noinline)) unsigned
+find_vectors(void)
+{
+	unsigned found = ask_processor();
+
+	atomic_store_explicit(&vectors, found, memory_order_relaxed);
+	return found;
+}
+
+enum pyaudit_vectors
+pyaudit_vectors(void)
+{
+	unsigned known = atomic_load_explicit(&vectors, memory_order_relaxed);
+
+	return UNLIKELY(known == PYAUDIT_VECTORS_UNKNOWN) ? find_vectors() : known;
+}
+
+void
+pyaudit_vectors_limit(enum pyaudit_vectors most)
+{
+	unsigned found = find_vectors();
+
+	if (most != PYAUDIT_VECTORS_UNKNOWN && most < found)
+		atomic_store_explicit(&vectors, most, memory_order_relaxed);
+}
+
+void
+pyaudit_grams_scan(const uint8_t *base, const struct pyaudit_grams *grams, const char *s, size_t len,
+		   void (*found)(void *data, const struct pyaudit_list *rules), void *data)
+{
+	const struct search search = {base, grams, at(base, grams->filter), 32u - grams->filter_bits,
+				      s,    len,   found,		    data};
+
+	if (get32(grams->masks) != 0 && scan_masks(&search, at(base, grams->masks)))
+		return;
+	if (grams->width == 4)
+		scan_filter(&search, 4);
+	else if (grams->width == 2)
+		scan_filter(&search, 2);
+	else
+		scan_filter(&search, 1);
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Masks of grams (include/pyaudit/policy.h): the grams are put into eight groups of such as are alike, so
+ * that little else passes. Those that differ in digits only are one kind from the beginning; then the two
+ * kinds that together let the least more pass are joined, until eight are left.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler.h"
+
+#define N_GROUPS 8
+#define KINDS_MAX 96 /* more do not fit into eight groups without letting much pass */
+
+/* A place that passes for nothing costs as much as looking at so many in the table without masks. */
+#define PASS_COST 4
+/* What the masks themselves cost for each place, in the same measure. */
+#define MASK_COST 0.1
+
+/* Halves of bytes that may stand at each place of its grams. */
+struct kind {
+	uint16_t low[4], high[4];
+	double rate; /* of the places that pass */
+	char name[4];
+};
+
+/* How much of the text in paths, commands and names a byte is, about. */
+static double
+share_of(unsigned byte)
+{
+	static const char common[] = "e/tasnoirl.cpdm-u_hbgfyvkwx 1023456789jzq";
+	const char *found = byte != 0 ? strchr(common, (int)byte) : NULL;
+
+	return found != NULL ? 0.6 / (double)(8 + (found - common)) : 0.001;
+}
+
+void
+masks_shares(double ret[256])
+{
+	for (unsigned byte = 0; byte < 256; byte++)
+		ret[byte] = share_of(byte);
+}
+
+double
+masks_share(const double shares[256], uint32_t gram, unsigned width)
+{
+	double share = 1;
+
+	for (unsigned k = 0; k < width; k++) {
+		unsigned byte = gram >> 8 * k & 0xff;
+
+		share *= shares[byte] + ((byte & 0x20) != 0 ? shares[byte & ~0x20u] : 0);
+	}
+	return share;
+}
+
+static double
+rate_of(const struct kind *kind, unsigned width, const double shares[256])
+{
+	double rate = 1;
+
+	for (unsigned k = 0; k < width; k++) {
+		double share = 0;
+
+		for (unsigned high = 0; high < 16; high++)
+			for (unsigned low = 0; low < 16 && (kind->high[k] >> high & 1) != 0; low++)
+				if ((kind->low[k] >> low & 1) != 0)
+					share += shares[high << 4 | low];
+		rate *= share;
+	}
+	return rate;
+}
+
+static struct kind
+joined(const struct kind *a, const struct kind *b, unsigned width, const double shares[256])
+{
+	struct kind both = *a;
+
+	for (unsigned k = 0; k < width; k++) {
+		both.low[k] |= b->low[k];
+		both.high[k] |= b->high[k];
+	}
+	both.rate = rate_of(&both, width, shares);
+	return both;
+}
+
+/* Text is not folded when masks are asked: both cases of a letter are one gram. */
+static struct kind
+kind_of(uint32_t gram, unsigned width)
+{
+	struct kind kind = {.rate = 0};
+
+	for (unsigned k = 0; k < width; k++) {
+		unsigned byte = gram >> 8 * k & 0xff;
+
+		kind.name[k] = (char)(byte >= '0' && byte <= '9' ? '0' : byte);
+		kind.low[k] = (uint16_t)(1u << (byte & 15));
+		kind.high[k] = (uint16_t)(1u << (byte >> 4) | 1u << ((byte & ~0x20u) >> 4));
+	}
+	return kind;
+}
+
+/* Returns how many, or KINDS_MAX + 1. */
+static size_t
+gather_kinds(struct kind *kinds, const uint32_t *grams, size_t n_grams, unsigned width)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_grams; i++) {
+		struct kind kind = kind_of(grams[i], width);
+		size_t k = 0;
+
+		while (k < n && memcmp(kinds[k].name, kind.name, sizeof(kind.name)) != 0)
+			k++;
+		if (k == KINDS_MAX)
+			return KINDS_MAX + 1;
+		if (k == n)
+			kinds[n++] = kind;
+		for (unsigned place = 0; place < width; place++) {
+			kinds[k].low[place] |= kind.low[place];
+			kinds[k].high[place] |= kind.high[place];
+		}
+	}
+	return n;
+}
+
+/* What joining the two would let pass in addition, for each pair, kept from one step to the next. */
+struct joining {
+	struct kind kinds[KINDS_MAX];
+	double more[KINDS_MAX][KINDS_MAX];
+	const double *shares;
+	size_t n;
+};
+
+static void
+weigh_pairs(struct joining *j, size_t of, unsigned width)
+{
+	for (size_t i = 0; i < j->n; i++) {
+		double more = joined(&j->kinds[i], &j->kinds[of], width, j->shares).rate -
+			      j->kinds[i].rate - j->kinds[of].rate;
+
+		j->more[i][of] = j->more[of][i] = more;
+	}
+}
+
+static void
+join_cheapest(struct joining *j, unsigned width)
+{
+	size_t a = 0, b = 1, last = j->n - 1;
+
+	for (size_t i = 0; i < j->n; i++)
+		for (size_t k = i + 1; k < j->n; k++)
+			if (j->more[i][k] < j->more[a][b]) {
+				a = i;
+				b = k;
+			}
+	j->kinds[a] = joined(&j->kinds[a], &j->kinds[b], width, j->shares);
+	j->kinds[b] = j->kinds[last];
+	j->n = last;
+	for (size_t i = 0; i < last; i++)
+		j->more[i][b] = j->more[b][i] = j->more[i][last];
+	weigh_pairs(j, a, width);
+}
+
+static void
+put_masks(struct pyaudit_gram_masks ret[4], const struct joining *j, unsigned width)
+{
+	memset(ret, 0, 4 * sizeof(*ret));
+	for (size_t i = 0; i < j->n; i++)
+		for (unsigned k = 0; k < width; k++)
+			for (unsigned half = 0; half < 16; half++) {
+				if ((j->kinds[i].low[k] >> half & 1) != 0)
+					ret[k].low[half] |= (uint8_t)(1u << i);
+				if ((j->kinds[i].high[k] >> half & 1) != 0)
+					ret[k].high[half] |= (uint8_t)(1u << i);
+			}
+}
+
+bool
+masks_make(struct compiler *c, struct pyaudit_gram_masks ret[4], const double shares[256],
+	   const uint32_t *grams, size_t n_grams, unsigned width, unsigned stride)
+{
+	struct joining *j = calloc(1, sizeof(*j));
+	double rate = 0;
+	bool worth = false;
+
+	if (j == NULL) {
+		c->no_memory = true;
+		return false;
+	}
+	j->shares = shares;
+	j->n = gather_kinds(j->kinds, grams, n_grams, width);
+	if (j->n > KINDS_MAX)
+		goto out;
+	for (size_t i = 0; i < j->n; i++)
+		j->kinds[i].rate = rate_of(&j->kinds[i], width, j->shares);
+	for (size_t i = 0; i < j->n; i++)
+		weigh_pairs(j, i, width);
+	while (j->n > N_GROUPS)
+		join_cheapest(j, width);
+	for (size_t i = 0; i < j->n; i++)
+		rate += j->kinds[i].rate;
+	worth = MASK_COST + PASS_COST * rate < 1.0 / stride;
+	put_masks(ret, j, width);
+out:
+	free(j);
+	return worth;
+}
