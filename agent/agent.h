@@ -45,7 +45,7 @@ struct agent {
 	_Atomic uint64_t last_look_ns; /* CLOCK_REALTIME of the last look whether the daemon lives */
 	_Atomic uint64_t n_unsent;     /* records that had neither ring nor socket */
 	unsigned n_policies;
-	struct policy policies[AGENT_POLICIES];
+	struct policy *policies; /* AGENT_POLICIES */
 	_Atomic uint64_t no_generation; /* 0 */
 	uint8_t route;
 	bool observes; /* denials of this process are alerts: PYAUDIT_MODE */

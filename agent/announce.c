@@ -27,7 +27,7 @@ struct stack {
 	char text[ANNOUNCED_TEXT_MAX];
 };
 
-static struct stack stacks[ANNOUNCED_STACKS];
+static struct stack *stacks; /* ANNOUNCED_STACKS */
 
 struct announced {
 	uint8_t action;
@@ -38,6 +38,14 @@ struct announced {
 };
 
 static _Thread_local struct announced announced[N_ACTS];
+
+size_t
+announce_use(void *room)
+{
+	if (room != NULL)
+		stacks = room;
+	return ANNOUNCED_STACKS * sizeof(*stacks);
+}
 
 static enum act
 act_of(uint16_t event)

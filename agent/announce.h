@@ -18,6 +18,9 @@
 
 struct announced;
 
+/* Where it is to stand: zeroed memory of as many bytes as this says, aligned to 64. NULL only asks how many. */
+size_t announce_use(void *room);
+
 /* The audit layer let @event pass with @action, in this thread @tid. */
 void announce(struct pyaudit_event *event, uint8_t action, uint32_t tid, bool packages);
 /* What was announced in this thread and @event carries out, or NULL. */

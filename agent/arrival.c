@@ -201,16 +201,14 @@ __attribute__((constructor)) static void
 arrive(void)
 {
 	enum pyaudit_route route = PYAUDIT_ROUTE_PRELOAD;
-	const char *preload = getenv("LD_PRELOAD");
+	bool preloaded = follow_arrive();
 
-	if (preload != NULL)
-		follow_arrive(preload);
 	if (python_is_linked()) {
 		if (interpreter_runs())
 			route = PYAUDIT_ROUTE_IMPORT;
 		if (!others_are_here(route))
 			(void)agent_begin(NULL, route);
-	} else if (preload == NULL) {
+	} else if (!preloaded) {
 		/* Most likely we were loaded by an interpreter that is hidden in a program. */
 		look_for_python(PYAUDIT_ROUTE_IMPORT);
 	}

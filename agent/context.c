@@ -9,13 +9,23 @@
 
 #define AREAS 8 /* of a process without a GIL: a power of two */
 
-static struct area {
+struct area {
 	_Alignas(64) _Atomic uint32_t n; /* events that were kept */
 	_Alignas(64) struct pyaudit_context slots[PYAUDIT_CONTEXT_MAX];
-} areas[AREAS];
+};
+
+static struct area *areas; /* AREAS */
 
 static_assert((PYAUDIT_CONTEXT_MAX & (PYAUDIT_CONTEXT_MAX - 1)) == 0, "slots are found by a mask");
 static_assert(sizeof(struct pyaudit_context) == 128, "a slot is two cache lines");
+
+size_t
+context_use(void *room)
+{
+	if (room != NULL)
+		areas = room;
+	return AREAS * sizeof(*areas);
+}
 
 static struct area *
 area_of(uint32_t tid)

@@ -14,6 +14,9 @@
 
 #include "event.h"
 
+/* Where it is to stand: zeroed memory of as many bytes as this says, aligned to 64. NULL only asks how many. */
+size_t context_use(void *room);
+
 /* How many events before it an alert is to tell of, by this policy. */
 unsigned context_events(const void *image);
 

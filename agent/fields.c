@@ -12,8 +12,8 @@
 #include "event.h"
 #include "secrets.h"
 
-static const char *const shells[] = {"sh",  "bash", "dash", "ash",  "zsh", "ksh",
-				     "mksh", "csh",  "tcsh", "fish", "rbash"};
+static const char shells[][6] = {"sh",   "bash", "dash", "ash",  "zsh",	"ksh",
+				 "mksh", "csh",	 "tcsh", "fish", "rbash"};
 
 static void *
 scratch_take(struct pyaudit_event *event, uint32_t size)
@@ -587,7 +587,7 @@ secret_kinds(struct pyaudit_event *event, struct pyaudit_value *ret)
 bool
 pyaudit_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value *ret)
 {
-	static const char *const layers[] = {"audit", "libc", "daemon"};
+	static const char layers[][7] = {"audit", "libc", "daemon"};
 	const struct pyaudit_value *v;
 	struct pyaudit_value path;
 

@@ -16,15 +16,20 @@
 
 #define PRELOAD "LD_PRELOAD"
 
+/* A program without libc may inherit us, too. */
+#pragma weak environ
+
+#define PRELOAD_MAX 1024 /* of the path by which LD_PRELOAD names us, with the NUL */
+
+/* With what has a value from the beginning, so that no other page is touched in a program that is no Python. */
 static struct {
 	bool carried;  /* follows without a policy to ask */
 	bool unmarked; /* by its own environment: it may give a child another one of ours */
 	bool all;      /* what the policy of the agent said that carried us here */
 	bool observes;
 	char dir[sizeof(agent.dir)];
-	char preload[PATH_MAX]; /* how LD_PRELOAD names us; "": not preloaded, nothing is followed
-				 */
-} follow;
+	char preload[PRELOAD_MAX]; /* how LD_PRELOAD names us; "": not preloaded, nothing is followed */
+} follow __attribute__((section(".data")));
 
 /* The value where @entry is the variable @name, or NULL. */
 static const char *
@@ -70,27 +75,6 @@ remember_preload(const char *value)
 	if (info.dli_fname[0] == '/' && len < sizeof(follow.preload) &&
 	    strstr(value, base_name(info.dli_fname)) != NULL)
 		memcpy(follow.preload, info.dli_fname, len + 1);
-}
-
-/* The same without the loader's help, for programs that are not Python: by what names us in @value. */
-static bool
-remember_name(const char *value)
-{
-	static const char name[] = "/" FOLLOW_LIBRARY, between[] = ": ";
-	const char *end = strstr(value, name), *at = end;
-	size_t len;
-
-	if (end == NULL)
-		return false;
-	while (at > value && strchr(between, at[-1]) == NULL)
-		at--;
-	end += sizeof(name) - 1;
-	len = (size_t)(end - at);
-	if (at[0] != '/' || len >= sizeof(follow.preload) ||
-	    (*end != '\0' && strchr(between, *end) == NULL))
-		return false;
-	memcpy(follow.preload, at, len);
-	return true;
 }
 
 static void
@@ -143,30 +127,134 @@ take_mark(void)
 	remove_entry(find_last(environ, FOLLOW_MARK));
 }
 
+/*
+ * What every program that inherits the preload runs at its start. Nothing of libc is called here: the loader binds a
+ * function when it is first called, which costs a program that is no Python more than all of the rest. The empty
+ * statements keep the compiler from making calls of these loops.
+ */
+#define IN_LINE __asm__ volatile("")
+
+struct variables {
+	const char *preload, *mark, *dir, *disable, *mode; /* values; NULL: not set */
+};
+
+/* What stands in @text behind @begin, or NULL where it begins in another way. */
+static inline const char *
+behind(const char *text, const char *begin)
+{
+	for (; *begin != '\0'; begin++, text++) {
+		IN_LINE;
+		if (*text != *begin)
+			return NULL;
+	}
+	return text;
+}
+
+/* The first of that name, as getenv does. */
+static inline void
+take(const char **value, const char *entry, const char *name)
+{
+	if (*value == NULL)
+		*value = behind(entry, name);
+}
+
+static struct variables
+read_variables(void)
+{
+	char *const *envp = &environ != NULL ? environ : NULL;
+	struct variables found = {NULL, NULL, NULL, NULL, NULL};
+
+	for (; envp != NULL && *envp != NULL; envp++) {
+		const char *entry = *envp;
+
+		if (entry[0] == 'L')
+			take(&found.preload, entry, PRELOAD "=");
+		if (entry[0] != 'P' || entry[1] != 'Y' || entry[2] != 'A')
+			continue;
+		take(&found.mark, entry, FOLLOW_MARK "=");
+		take(&found.dir, entry, PYAUDIT_ENV_DIR "=");
+		take(&found.disable, entry, PYAUDIT_ENV_DISABLE "=");
+		take(&found.mode, entry, PYAUDIT_ENV_MODE "=");
+	}
+	return found;
+}
+
+static inline bool
+ends_item(char c)
+{
+	return c == '\0' || c == ':' || c == ' ';
+}
+
+/* Text of @n bytes, if it fits with a NUL. */
+static inline bool
+keep(char *to, size_t size, const char *from, size_t n)
+{
+	if (n >= size)
+		return false;
+	for (; n >= 8; n -= 8, to += 8, from += 8) {
+		IN_LINE;
+		__builtin_memcpy(to, from, 8);
+	}
+	for (; n > 0; n--) {
+		IN_LINE;
+		*to++ = *from++;
+	}
+	*to = '\0';
+	return true;
+}
+
+/* How @value, LD_PRELOAD's, names us. */
+static bool
+remember_name(const char *value)
+{
+	const char *item = value, *name = value;
+
+	for (const char *at = value;; at++) {
+		while (*at > ':') /* what most of a path consists of */
+			at++;
+		if (*at == '/')
+			name = at + 1;
+		if (!ends_item(*at))
+			continue;
+		if (*item == '/' && behind(name, FOLLOW_LIBRARY) == at &&
+		    keep(follow.preload, sizeof(follow.preload), item, (size_t)(at - item)))
+			return true;
+		if (*at == '\0')
+			return false;
+		item = name = at + 1;
+	}
+}
+
 /* The first program of a unit, or of a container: it may be a shell, or `env -i`, before Python. */
 static void
-begin_unmarked(const char *preload)
+begin_unmarked(const struct variables *set)
 {
-	const char *disable = getenv(PYAUDIT_ENV_DISABLE);
-	const char *dir = getenv(PYAUDIT_ENV_DIR);
-	const char *mode = getenv(PYAUDIT_ENV_MODE);
+	const char *dir = set->dir != NULL && set->dir[0] == '/' ? set->dir : PYAUDIT_DIR_DEFAULT;
+	const char *end;
+	size_t n = 0;
 
-	if ((disable != NULL && disable[0] != '\0') || !remember_name(preload))
+	if ((set->disable != NULL && set->disable[0] != '\0') || !remember_name(set->preload))
 		return;
-	set_dir(dir != NULL && dir[0] == '/' ? dir : PYAUDIT_DIR_DEFAULT);
-	follow.observes = mode != NULL && strcmp(mode, PYAUDIT_MODE_OBSERVE) == 0;
+	for (; dir[n] != '\0'; n++)
+		IN_LINE;
+	(void)keep(follow.dir, sizeof(follow.dir), dir, n);
+	end = set->mode != NULL ? behind(set->mode, PYAUDIT_MODE_OBSERVE) : NULL;
+	follow.observes = end != NULL && *end == '\0';
 	follow.carried = follow.unmarked = true;
 }
 
-void
-follow_arrive(const char *preload)
+bool
+follow_arrive(void)
 {
-	for (char *const *entry = environ; entry != NULL && *entry != NULL; entry++)
-		if ((*entry)[0] == 'P' && VALUE_OF(*entry, FOLLOW_MARK) != NULL) {
-			take_mark();
-			return;
-		}
-	begin_unmarked(preload);
+	struct variables set = read_variables();
+
+	if (set.preload == NULL)
+		return false;
+	if (set.mark != NULL)
+		take_mark();
+	else
+		begin_unmarked(&set);
+	return true;
 }
 
 const char *
@@ -198,8 +286,11 @@ struct program {
 	const char *leaves; /* why the agent cannot come with it, or NULL */
 };
 
+/* Names that stand in the list itself: a pointer to each would be relocated in every program. */
+typedef const char name_list[][8];
+
 static bool
-is_one_of(const char *name, const char *const *names, size_t n)
+is_one_of(const char *name, name_list names, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		size_t len = strlen(names[i]);
@@ -217,12 +308,12 @@ is_one_of(const char *name, const char *const *names, size_t n)
 static void
 judge_name(struct program *program, const char *name)
 {
-	static const char *const wanted[] = {
+	static name_list wanted = {
 		"python",  "sh",     "bash", "dash",	"zsh",	   "ksh",    "ash",    "fish",
 		"busybox", "env",    "nice", "nohup",	"timeout", "setsid", "stdbuf", "xargs",
 		"time",	   "ionice", "chrt", "taskset", "flock",   "uwsgi",  "gdb"};
-	static const char *const interpreters[] = {"perl", "ruby", "node",  "nodejs", "php",
-						   "lua",  "java", "tclsh", "pypy",   "pypy3"};
+	static name_list interpreters = {"perl", "ruby", "node",  "nodejs", "php",
+					 "lua",	 "java", "tclsh", "pypy",   "pypy3"};
 
 	if (strncmp(name, "python", 6) == 0 || IS_ONE_OF(name, wanted))
 		program->wanted = true;

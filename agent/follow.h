@@ -24,9 +24,9 @@
 
 #define FOLLOW_LIBRARY "libpyaudit-agent.so"
 
-/* Before main: takes out of the environment what a parent's agent has put there. @preload is the
- * value of LD_PRELOAD. */
-void follow_arrive(const char *preload);
+/* Before main: takes out of the environment what a parent's agent has put there. False: there is no
+ * LD_PRELOAD in it. */
+bool follow_arrive(void);
 /* The runtime directory that came that way or by the environment, or NULL. */
 const char *follow_dir(void);
 /* Whether this program is to be observed only. */

@@ -34,8 +34,16 @@ struct entry {
 	uint8_t table[TABLE_MAX];
 };
 
-static struct entry entries[1 << N_ENTRIES_BITS];
+static struct entry *entries; /* 1 << N_ENTRIES_BITS */
 static atomic_flag busy = ATOMIC_FLAG_INIT;
+
+size_t
+lines_use(void *room)
+{
+	if (room != NULL)
+		entries = room;
+	return sizeof(*entries) << N_ENTRIES_BITS;
+}
 
 struct question {
 	const uint8_t *head, *table;

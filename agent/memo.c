@@ -24,7 +24,15 @@ struct entry {
 };
 static_assert(sizeof(struct entry) == MEMO_ENTRY_SIZE, "entry size");
 
-static _Alignas(64) struct entry entries[MEMO_ENTRIES];
+static struct entry *entries; /* MEMO_ENTRIES */
+
+size_t
+memo_use(void *room)
+{
+	if (room != NULL)
+		entries = room;
+	return MEMO_ENTRIES * sizeof(*entries);
+}
 
 #define TEXT_TYPES                                                                                 \
 	(1u << PYAUDIT_TAG_STR | 1u << PYAUDIT_TAG_BYTES | 1u << PYAUDIT_TAG_OBJECT |              \

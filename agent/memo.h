@@ -22,6 +22,9 @@ struct memo_key {
 	uint64_t hash;
 };
 
+/* Where it is to stand: zeroed memory of as many bytes as this says, aligned to 64. NULL only asks how many. */
+size_t memo_use(void *room);
+
 /* False: such arguments are not remembered (a list, an object, text that was cut). */
 bool memo_key(struct memo_key *ret, uint32_t policy, uint16_t event,
 	      const struct pyaudit_value *values, unsigned n_values);

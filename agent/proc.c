@@ -74,7 +74,7 @@ pyaudit_script_of(const struct pyaudit_value *argv, char *buf, size_t size)
 struct pyaudit_value
 pyaudit_unit_of(const struct pyaudit_value *cgroup)
 {
-	static const char *const kinds[] = {".service", ".scope", ".socket", ".mount", ".swap"};
+	static const char kinds[][9] = {".service", ".scope", ".socket", ".mount", ".swap"};
 	struct pyaudit_value unit = {0};
 	uint32_t start = 0;
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "python.h"
+#include "symbols.h"
 
 struct python python;
 
@@ -18,34 +19,81 @@ struct python python;
 /* Bytes of a code object that are searched for co_filename. */
 #define CODE_HEAD_MAX 256
 
+/* Where Python's names are looked up. */
+struct place {
+	void *library;		/* for dlsym */
+	struct symbols symbols; /* of the object that Python is in */
+	bool known;		/* there are such */
+};
+
+/* Bound by the loader where the program or a library it was linked with is Python: the one look
+ * that every other process pays for. A failing dlsym costs ten times as much. */
+extern int PySys_AddAuditHook(py_hook_fn, void *) __attribute__((weak));
+
+bool
+python_is_linked(void)
+{
+	return PySys_AddAuditHook != NULL;
+}
+
+static struct place
+place_of(void *library)
+{
+	struct place place = {.library = library != NULL ? library : RTLD_DEFAULT};
+	union {
+		int (*call)(py_hook_fn, void *);
+		void *address;
+	} add = {PySys_AddAuditHook};
+
+	if (library != NULL)
+		add.address = dlsym(library, "PySys_AddAuditHook");
+	place.known = symbols_of(&place.symbols, add.address);
+	return place;
+}
+
+/* A program that is linked with a libpython may have copies of its variables, which are then those in use: the loader
+ * knows. */
+static void *
+find(const struct place *place, const char *name, bool is_variable)
+{
+	size_t size;
+
+	if (place->known && (!is_variable || place->symbols.is_program))
+		return symbols_find(&place->symbols, name, &size);
+	return dlsym(place->library, name);
+}
+
 static bool
-find_symbols(void *library)
+find_symbols(const struct place *place)
 {
 	bool complete = true;
 
-	/* dlsym gives functions as void *; copying the bytes is the conversion POSIX blesses. */
-#define FIND(target, symbol)                                                                       \
+	/* Functions come as void *; copying the bytes is the conversion POSIX blesses. */
+#define FIND(target, symbol, is_variable)                                                          \
 	do {                                                                                       \
-		void *found = dlsym(library, symbol);                                         \
+		void *found = find(place, symbol, is_variable);                                    \
 		memcpy(&(target), &found, sizeof(found));                                          \
 	} while (0)
 #define PYTHON_FUNCTION(result, name, parameters)                                                  \
-	FIND(python.name, #name);                                                                  \
+	FIND(python.name, #name, false);                                                           \
 	complete = complete && python.name != NULL;
 	PYTHON_FUNCTIONS
 #undef PYTHON_FUNCTION
-#define PYTHON_FUNCTION(result, name, parameters) FIND(python.name, #name);
+#define PYTHON_FUNCTION(result, name, parameters) FIND(python.name, #name, false);
 	PYTHON_OPTIONAL_FUNCTIONS
 #undef PYTHON_FUNCTION
 #define PYTHON_OBJECT(name)                                                                        \
-	FIND(python.name, #name);                                                                  \
+	FIND(python.name, #name, true);                                                            \
 	complete = complete && python.name != NULL;
 	PYTHON_OBJECTS
 #undef PYTHON_OBJECT
-	FIND(python.PyExc_PermissionError, "PyExc_PermissionError");
-	FIND(python.PyExc_FileNotFoundError, "PyExc_FileNotFoundError");
-	FIND(python._PyRuntime, "_PyRuntime");
+	FIND(python.PyExc_PermissionError, "PyExc_PermissionError", true);
+	FIND(python.PyExc_FileNotFoundError, "PyExc_FileNotFoundError", true);
+	FIND(python._PyRuntime, "_PyRuntime", true);
 #undef FIND
+	python.runtime_size = 0;
+	if (place->known)
+		(void)symbols_find(&place->symbols, "_PyRuntime", &python.runtime_size);
 	return complete && python.PyExc_PermissionError != NULL && python.PyExc_FileNotFoundError != NULL;
 }
 
@@ -68,24 +116,20 @@ measure_type_offset(void)
 	return false;
 }
 
-/* Bound by the loader where the program or a library it was linked with is Python: the one look
- * that every other process pays for. A failing dlsym costs ten times as much. */
-extern int PySys_AddAuditHook(py_hook_fn, void *) __attribute__((weak));
-
-bool
-python_is_linked(void)
-{
-	return PySys_AddAuditHook != NULL;
-}
-
 bool
 python_find(void *library)
 {
+	struct place place = place_of(library);
 	const char *version;
 	size_t len;
 
-	if (!find_symbols(library != NULL ? library : RTLD_DEFAULT))
-		return false;
+	if (!find_symbols(&place)) {
+		if (!place.known)
+			return false;
+		place.known = false; /* what is missing there may be elsewhere */
+		if (!find_symbols(&place))
+			return false;
+	}
 	version = python.Py_GetVersion();
 	if (strncmp(version, "3.", 2) != 0)
 		return false;
@@ -120,7 +164,7 @@ word_at(PyObject *object, size_t offset)
 static void
 measure_str(void)
 {
-	static const char *const text[4] = {"pyaudit", "measure me", "caf\xc3\xa9", "\xe2\x82\xac 5"};
+	static const char text[4][11] = {"pyaudit", "measure me", "caf\xc3\xa9", "\xe2\x82\xac 5"};
 	PyObject *sample[4] = {NULL};
 	size_t head = python.type_offset + sizeof(void *); /* object head */
 	size_t state = head + 2 * sizeof(ssize_t);         /* length, hash */

@@ -113,6 +113,7 @@ struct python {
 #undef PYTHON_OBJECT
 	PyObject **PyExc_PermissionError, **PyExc_FileNotFoundError;
 	void *_PyRuntime; /* the interpreter's state; NULL where it is not exported */
+	size_t runtime_size; /* of it; 0: not known */
 
 	int minor;          /* of 3.minor */
 	bool free_threaded; /* ob_type lies behind the longer object head */

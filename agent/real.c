@@ -228,8 +228,7 @@ static __attribute__((noinline)) void
 resolve(struct pyaudit_event *event, const struct pyaudit_value *path, int base, bool itself,
 	struct pyaudit_value *ret)
 {
-	static const struct pyaudit_value here = {
-		.type = PYAUDIT_TAG_STR, .len = 1, .full_len = 1, .s = "."};
+	const struct pyaudit_value here = pyaudit_value_text(".", 1);
 	uint32_t room = event->scratch_size - event->scratch_len;
 	struct walk w;
 	bool found;

@@ -12,8 +12,6 @@
  * and by the daemon from outside.
  */
 #include <assert.h>
-#include <dlfcn.h>
-#include <link.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -76,18 +74,9 @@ sorting_free(void *ctx, void *p)
 static void *const *
 find_head(void)
 {
-	const ElfW(Sym) *symbol = NULL;
 	void *const *runtime = python._PyRuntime;
-	union {
-		const ElfW(Sym) **symbol;
-		void **extra;
-	} out = {&symbol};
-	Dl_info info;
 
-	if (runtime == NULL || dladdr1(runtime, &info, out.extra, RTLD_DL_SYMENT) == 0 ||
-	    symbol == NULL || info.dli_saddr != (const void *)runtime)
-		return NULL;
-	for (size_t i = 0; i < symbol->st_size / sizeof(*runtime); i++)
+	for (size_t i = 0; runtime != NULL && i < python.runtime_size / sizeof(*runtime); i++)
 		if (runtime[i] == entry.address)
 			return &runtime[i];
 	return NULL;

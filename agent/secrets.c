@@ -43,7 +43,8 @@ enum kind {
 	N_KINDS,
 };
 
-static const char *const kind_names[N_KINDS] = {
+/* These tables hold text and no pointers, which the loader would have to relocate in every program. */
+static const char kind_names[N_KINDS][14] = {
 	[KIND_NONE] = "",
 	[KIND_PASSWORD] = "password",
 	[KIND_SECRET] = "secret",
@@ -104,7 +105,7 @@ pyaudit_secrets_forget(const struct pyaudit_forms *forms)
 const char *
 pyaudit_form_set_name(unsigned set)
 {
-	static const char *const names[] = {"upper", "hex", "alnum", "word", "url"};
+	static const char names[][6] = {"upper", "hex", "alnum", "word", "url"};
 
 	static_assert(sizeof(names) / sizeof(names[0]) == PYAUDIT_N_FORM_SETS, "one name each");
 	return set < PYAUDIT_N_FORM_SETS ? names[set] : NULL;
@@ -171,7 +172,7 @@ lower(char c)
 
 /* Tokens that begin with what they are. */
 struct token {
-	const char *prefix;
+	char prefix[26];
 	uint8_t kind, set;
 	uint8_t min;	/* bytes behind the prefix */
 	uint8_t exact;	/* 1: so many and no more */
@@ -242,7 +243,7 @@ static const struct token tokens[] = {
 
 /* Keys by their end, in small letters and with '_' for '-' and '.'. */
 struct word {
-	const char *end;
+	char end[22];
 	uint8_t kind;
 	uint8_t alone; /* 1: a word of its own, so that bypass is not pass */
 };
@@ -282,8 +283,8 @@ static const struct word words[] = {
 
 /* Options by which programs take a password. */
 struct option {
-	const char *program;
-	const char *option;
+	char program[14];
+	char option[13];
 	uint8_t glued;  /* 1: -pX, 2: -pX and -p X, 0: -p X */
 	uint8_t after;  /* of the value, what follows this byte */
 };
@@ -363,7 +364,7 @@ kind_of_key(const char *s, size_t len)
 static bool
 is_stand_in(const char *s, size_t len)
 {
-	static const char *const nothing[] = {"none", "null", "true", "false", "undefined", "nil"};
+	static const char nothing[][10] = {"none", "null", "true", "false", "undefined", "nil"};
 	size_t n = 0;
 
 	if (len == 0)

@@ -180,10 +180,44 @@ def lint_symbols():
             symbol = line.split()[-1]
             if symbol not in INTERPOSED and not line.split()[-2:-1] == ["A"]:
                 yield "%s exports %s" % (agent.name, symbol)
-        need = subprocess.run(["readelf", "-d", str(agent)], stdout=subprocess.PIPE, check=True)
-        for library in re.findall(r"NEEDED.*\[([^]]+)\]", need.stdout.decode()):
-            if not re.match(r"(libc\.so|ld-linux|libdl\.so|libpthread\.so)", library):
-                yield "%s needs %s; it may need nothing but libc" % (agent.name, library)
+        yield from what_it_asks_of_the_loader(agent)
+
+
+def output_of(*command):
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode()
+
+
+def names_of(listing):
+    """Symbols of nm's listing, without their versions."""
+    return {line.split()[-1].split("@")[0] for line in listing.splitlines() if line.strip()}
+
+
+def what_it_asks_of_the_loader(agent):
+    """Each of these costs every program that inherits the preload: docs/ARCHITECTURE.md, "In other programs"."""
+    dynamic = output_of("readelf", "-dW", str(agent))
+    for library in re.findall(r"NEEDED.*\[([^]]+)\]", dynamic):
+        yield "%s needs %s; it takes libc as it finds it" % (agent.name, library)
+    if "VERNEED" in dynamic:
+        yield "%s asks for versions of symbols" % agent.name
+    relocations = output_of("readelf", "-rW", str(agent)).splitlines()
+    relative = [line for line in relocations if "_RELATIVE" in line]
+    if len(relative) > 4:
+        yield "%s has %d pointers in its data that have to be relocated" % (agent.name, len(relative))
+    bound = {line.split()[4].split("@")[0] for line in relocations if re.search(r"_GLOB_DAT", line)}
+    for symbol in sorted(bound - {"environ", "PySys_AddAuditHook"}):
+        yield "%s has %s looked up at the start of each program" % (agent.name, symbol)
+    parts = [line.split() for line in output_of("readelf", "-lW", str(agent)).splitlines() if " LOAD " in line]
+    if len(parts) != 2:
+        yield "%s has %d parts to map: one to read and run, one to write" % (agent.name, len(parts))
+    for part in parts:
+        begin, size, page = int(part[2], 16), int(part[5], 16), 4096
+        if "W" in part[6] and begin // page != (begin + size - 1) // page:
+            yield "%s has more than a page of data of its own" % agent.name
+    libc = re.search(r"libc\.so\.\d+ => (\S+)", output_of("ldd", sys.executable)).group(1)
+    missing = names_of(output_of("nm", "-D", "--undefined-only", str(agent))) - {"PySys_AddAuditHook"} - \
+        names_of(output_of("nm", "-D", "--defined-only", libc))
+    for symbol in sorted(missing):
+        yield "%s calls %s, which is not in libc" % (agent.name, symbol)
 
 
 # libc functions that the agent stands in for; agent.map names the same.

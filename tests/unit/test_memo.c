@@ -197,6 +197,7 @@ threads_find_nothing_that_nobody_put_there(void **state)
 int
 main(void)
 {
+	static _Alignas(64) char room[MEMO_ENTRIES * MEMO_ENTRY_SIZE];
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_came_twice_is_remembered_whatever_its_length),
 		cmocka_unit_test(one_byte_makes_another_key),
@@ -205,5 +206,6 @@ main(void)
 		cmocka_unit_test(threads_find_nothing_that_nobody_put_there),
 	};
 
+	(void)memo_use(room);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

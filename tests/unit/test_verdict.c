@@ -1484,6 +1484,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(damaged_images_are_refused_or_harmless),
 		cmocka_unit_test(an_image_of_another_version_is_told_apart),
 	};
+	static _Alignas(64) char room[MEMO_ENTRIES * MEMO_ENTRY_SIZE];
 	const char *pairs = argc > 1 ? argv[1] : getenv("PYAUDIT_TEST_PAIRS");
 	const char *images = argc > 2 ? argv[2] : getenv("PYAUDIT_TEST_IMAGES");
 	const char *seed = argc > 3 ? argv[3] : getenv("PYAUDIT_TEST_SEED");
@@ -1494,5 +1495,6 @@ main(int argc, char **argv)
 		n_images = strtoul(images, NULL, 10);
 	if (seed != NULL)
 		first_seed = strtoull(seed, NULL, 10);
+	(void)memo_use(room);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
