@@ -205,7 +205,7 @@ begin_pass(struct server *server, struct account *account, uint64_t now_ns)
 	account->is_limited = false;
 	account->every_ns = now_ns - account->begun_ns;
 	account->begun_ns = now_ns;
-	account->spent_ns = 0;
+	account->vain_ns = 0;
 	account->wait_ms = server->conf->drain_ms;
 	account->pass++;
 }
@@ -215,9 +215,9 @@ end_pass(struct server *server, struct account *account, uint64_t now_ns)
 {
 	uint64_t wait_ns = account->wait_ms * 1000000ull;
 
-	/* Nobody in a hurry: polling takes half of the time at most. */
-	if (account->wait_ms >= server->conf->drain_ms && account->spent_ns > wait_ns)
-		wait_ns = account->spent_ns < ACCOUNT_WAIT_NS ? account->spent_ns : ACCOUNT_WAIT_NS;
+	/* Nobody in a hurry: polling in vain takes half of the time at most. */
+	if (account->wait_ms >= server->conf->drain_ms && account->vain_ns > wait_ns)
+		wait_ns = account->vain_ns < ACCOUNT_WAIT_NS ? account->vain_ns : ACCOUNT_WAIT_NS;
 	if (account->is_limited && wait_ns < ACCOUNT_LIMITED_NS)
 		wait_ns = ACCOUNT_LIMITED_NS;
 	account->in_pass = false;
@@ -233,10 +233,12 @@ look_ahead(const struct session *session)
 	if (next == NULL)
 		return;
 	if (next->drain.ring != NULL)
-		__builtin_prefetch(&next->drain.ring->head);
+		drain_prefetch(&next->drain);
 	next = TAILQ_NEXT(next, active_link);
-	if (next != NULL)
-		__builtin_prefetch(&next->drain);
+	if (next == NULL)
+		return;
+	for (size_t at = 0; at < sizeof(next->drain); at += 64)
+		__builtin_prefetch((const char *)&next->drain + at);
 }
 
 /* A slice of the loop for one user. True: it has more to do now. */
@@ -249,6 +251,7 @@ serve(struct server *server, struct account *account, uint64_t *now_ns)
 		begin_pass(server, account, begun_ns);
 	while (has_turn(account) && *now_ns - begun_ns < ACCOUNT_SLICE_NS) {
 		struct session *session = TAILQ_FIRST(&account->active);
+		uint64_t turn_ns = *now_ns, n_before = server->stats.n_events;
 		unsigned ms;
 
 		look_ahead(session);
@@ -257,13 +260,14 @@ serve(struct server *server, struct account *account, uint64_t *now_ns)
 		TAILQ_INSERT_TAIL(&account->active, session, active_link);
 		ms = session_turn(session, *now_ns); /* may be the end of it */
 		*now_ns = clock_ns(CLOCK_MONOTONIC);
+		if (server->stats.n_events == n_before)
+			account->vain_ns += *now_ns - turn_ns;
 		if (ms < account->wait_ms)
 			account->wait_ms = ms;
 		/* One that was woken between two passes may ask for an earlier one. */
 		if (!account->in_pass && *now_ns + ms * 1000000ull < account->due_ns)
 			account->due_ns = *now_ns + ms * 1000000ull;
 	}
-	account->spent_ns += *now_ns - begun_ns;
 	if (has_turn(account))
 		return true;
 	if (account->in_pass)

@@ -5,7 +5,8 @@
  * Rings are polled user by user: each user who has active rings gets a slice of the loop, then the next
  * one does, so that one user's ten thousand rings do not make another's single ring wait for all of
  * them. A pass is one turn of each of a user's active rings; the next pass begins when the rings asked
- * for it, but where nobody is in a hurry not before as much time has gone by as the pass took.
+ * for it, but where nobody is in a hurry not before as much time has gone by as the pass took for turns in which
+ * there was nothing to read.
  *
  * A user who is over a limit of rate is not read until the second is over: what that user's programs
  * raise meanwhile stands in their own rings, and if it does not fit there, is lost and counted there.
@@ -52,7 +53,7 @@ struct account {
 	bool in_pass, is_limited;
 	unsigned wait_ms;   /* the least that a session of this pass asked for */
 	uint64_t begun_ns, due_ns; /* of this pass, of the next; CLOCK_MONOTONIC */
-	uint64_t spent_ns;  /* in this pass */
+	uint64_t vain_ns;   /* spent in this pass on turns that found nothing */
 	uint64_t every_ns;  /* between the beginnings of the last two */
 	struct account_rate rates[PYAUDIT_N_LANES];
 };

@@ -1024,6 +1024,7 @@ take_fds(struct msghdr *message)
 
 enum packet_outcome {
 	PACKET_TAKEN,
+	PACKET_WAKE, /* taken; mostly there is nothing behind it */
 	PACKET_NONE, /* nothing there now */
 	PACKET_END,  /* the connection has ended */
 	PACKET_GONE, /* the session has */
@@ -1071,7 +1072,9 @@ read_packet(struct session *session)
 		session->n_undecoded++;
 		return PACKET_TAKEN;
 	}
-	return take_frame(session, &frame, fd) ? PACKET_TAKEN : PACKET_GONE;
+	if (!take_frame(session, &frame, fd))
+		return PACKET_GONE;
+	return frame.type == PYAUDIT_FRAME_WAKE ? PACKET_WAKE : PACKET_TAKEN;
 }
 
 /* Reads up to @n packets. False: the session is gone. */
@@ -1082,6 +1085,7 @@ read_socket(struct session *session, unsigned n)
 		switch (read_packet(session)) {
 		case PACKET_TAKEN:
 			break;
+		case PACKET_WAKE:
 		case PACKET_NONE:
 			return true;
 		case PACKET_GONE:
@@ -1152,7 +1156,7 @@ session_finish(struct session *session)
 
 		if (outcome == PACKET_GONE)
 			return true;
-		if (outcome != PACKET_TAKEN)
+		if (outcome != PACKET_TAKEN && outcome != PACKET_WAKE)
 			break;
 	}
 	all = drain_ring(session);

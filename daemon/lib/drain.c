@@ -380,6 +380,16 @@ drain_run(struct drain *drain, enum pyaudit_lane which, unsigned n_records, bool
 }
 
 void
+drain_prefetch(const struct drain *drain)
+{
+	const struct drain_lane *lane = &drain->lane[PYAUDIT_LANE_ORDINARY];
+
+	__builtin_prefetch(&drain->ring->head);
+	__builtin_prefetch(claim_at(lane, lane->read));
+	__builtin_prefetch(lane->base + (pyaudit_place_words(lane->read) & (lane->n_words - 1)) * WORD);
+}
+
+void
 drain_all(struct drain *drain, enum pyaudit_lane which, bool dead, uint64_t now_ns,
 	  const struct drain_calls *calls)
 {

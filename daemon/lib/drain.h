@@ -95,6 +95,9 @@ void drain_release_unwritten(struct drain *drain, enum pyaudit_lane lane,
 			     const struct drain_mark *mark);
 void drain_written(struct drain *drain, enum pyaudit_lane lane, const struct drain_mark *mark);
 
+/* Brings near what drain_run will look at first in the ordinary lane. */
+void drain_prefetch(const struct drain *drain);
+
 /* Whether something is there to be read. */
 bool drain_pending(const struct drain *drain);
 

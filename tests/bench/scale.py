@@ -60,7 +60,7 @@ class Swarm:
 
 def load(options, server, n, *words):
     """A swarm under way for some seconds, and what the daemon made of it."""
-    swarm = Swarm(options, server, n, "-p", options.probes, *words)
+    swarm = Swarm(options, server, n, "-p", options.probes, "-t", *words)
     latency = subprocess.Popen([str(options.build / "tests/latency"), str(server.dir)], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE)
     time.sleep(.5)

@@ -2,7 +2,7 @@
 /*
  * Ten thousand agents on a small machine: the real protocol, the real ring (agent/ring.c), no Python.
  *
- *   swarm [-n AGENTS] [-r RATE] [-b BURST] [-p PROBES] [-a] DIR
+ *   swarm [-n AGENTS] [-r RATE] [-b BURST] [-p PROBES] [-a] [-t] DIR
  *
  * Every agent is a process of the kernel: with a number that SO_PEERCRED gives, a pidfd, and entries of
  * /proc that the daemon reads. It connects and says HELLO for itself, with a ring of its own, and sleeps
@@ -19,6 +19,7 @@
  *   -p PROBES  in a second, by one agent after the other: events of the name swarm.probe with the time
  *              (CLOCK_REALTIME, ns) as their argument, for latency.c
  *   -a         alerts, in the urgent lane
+ *   -t         rings that have been written over once already, as those of processes that run for a while
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,6 +46,7 @@
 
 #define AGENTS_MAX 60000u
 #define STACK_SIZE 16384u
+#define AHEAD 16u             /* rings that are brought near before their turn */
 #define STEP_NS 1000000u      /* between two looks at what is due */
 #define SILENT_NS 200000000u  /* as link.c: a daemon that has not read for so long is woken */
 
@@ -84,6 +86,8 @@ die(const char *what)
 
 /* Attaching */
 
+static bool touch; /* -t */
+
 static void
 make_ring(struct member *member)
 {
@@ -93,7 +97,7 @@ make_ring(struct member *member)
 
 	if (fd < 0 || ftruncate(fd, RING_SIZE) < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0)
 		die("memfd");
-	ring = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ring = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | (touch ? MAP_POPULATE : 0), fd, 0);
 	if (ring == MAP_FAILED)
 		die("mmap");
 	ring_format(ring);
@@ -309,8 +313,8 @@ raise_events(struct swarm *swarm, struct member *member, unsigned n, uint64_t mo
 {
 	struct pyaudit_record *head = (struct pyaudit_record *)(void *)swarm->record;
 
+	head->generation = pyaudit_le64_of(atomic_load_explicit(&member->ring->generation, memory_order_relaxed));
 	head->pid = head->tid = pyaudit_le32_of((uint32_t)member->pid);
-	head->time_ns = pyaudit_le64_of(now_ns(CLOCK_REALTIME));
 	while (n-- > 0)
 		push(swarm, member, swarm->lane, swarm->record, swarm->record_size, mono_ns);
 }
@@ -349,15 +353,36 @@ is_told(void)
 	return poll(&p, 1, 0) == 1;
 }
 
+/* Agents have their caches to themselves, and here one program writes into ten thousand rings. */
+static void
+look_ahead(const struct swarm *swarm, unsigned at)
+{
+	const struct pyaudit_ring *soon = swarm->members[(at + AHEAD) % swarm->n].ring;
+	const struct pyaudit_ring *next = swarm->members[(at + AHEAD / 2) % swarm->n].ring;
+	uint64_t place = atomic_load_explicit(&next->head[swarm->lane], memory_order_relaxed);
+	const char *bytes = (const char *)next + next->lane_offset[swarm->lane] +
+			    (pyaudit_place_words(place) * 8u & (next->lane_size[swarm->lane] - 1));
+
+	for (size_t line = 0; line < sizeof(*soon); line += 64)
+		__builtin_prefetch((const char *)soon + line);
+	__builtin_prefetch((const char *)next + next->claims_offset[swarm->lane] +
+			   (pyaudit_place_index(place) & (next->n_claims[swarm->lane] - 1)) * 8);
+	for (size_t line = 0; line < swarm->record_size; line += 64)
+		__builtin_prefetch(bytes + line, 1);
+}
+
 /* One more round of all agents, or as many of them as are due. Returns false where nobody had room. */
 static bool
 turn(struct swarm *swarm, unsigned *at, uint64_t n_due, uint64_t mono_ns)
 {
+	struct pyaudit_record *head = (struct pyaudit_record *)(void *)swarm->record;
 	bool any = false;
 
+	head->time_ns = pyaudit_le64_of(now_ns(CLOCK_REALTIME));
 	for (uint64_t i = 0; i < n_due; i++) {
 		struct member *member = &swarm->members[*at];
 
+		look_ahead(swarm, *at);
 		*at = *at + 1 < swarm->n ? *at + 1 : 0;
 		if (swarm->rate < 0 && !has_room(swarm, member))
 			continue;
@@ -440,7 +465,7 @@ parse(struct swarm *swarm, int argc, char **argv)
 	const char *rate = "0";
 	int option;
 
-	while ((option = getopt(argc, argv, "n:r:b:p:a")) != -1) {
+	while ((option = getopt(argc, argv, "n:r:b:p:at")) != -1) {
 		switch (option) {
 		case 'n':
 			swarm->n = (unsigned)strtoul(optarg, NULL, 10);
@@ -453,6 +478,9 @@ parse(struct swarm *swarm, int argc, char **argv)
 			break;
 		case 'p':
 			swarm->probes = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 't':
+			touch = true;
 			break;
 		case 'a':
 			swarm->lane = PYAUDIT_LANE_URGENT;
@@ -482,7 +510,7 @@ main(int argc, char **argv)
 	static struct swarm swarm = {.n = 1, .burst = 1, .lane = PYAUDIT_LANE_ORDINARY};
 
 	if (!parse(&swarm, argc, argv)) {
-		fprintf(stderr, "usage: swarm [-n AGENTS] [-r RATE|max] [-b BURST] [-p PROBES] [-a] DIR\n");
+		fprintf(stderr, "usage: swarm [-n AGENTS] [-r RATE|max] [-b BURST] [-p PROBES] [-a] [-t] DIR\n");
 		return 2;
 	}
 	setvbuf(stdin, NULL, _IONBF, 0); /* poll is to see what was not read */
