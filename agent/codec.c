@@ -78,15 +78,21 @@ write_text(struct writer *w, uint8_t tag, const struct pyaudit_value *v)
 	return write_cut_text(w, tag, v);
 }
 
-/* Text with `<redacted:KIND>` in place of what looks like a credential. */
+/* Text with `<redacted:KIND>` in place of what looks like a credential, if something does. */
 static __attribute__((noinline)) bool
-write_redacted(struct writer *w, uint8_t tag, const struct pyaudit_value *v)
+write_looked_at(struct writer *w, uint8_t tag, const struct pyaudit_value *v)
 {
-	struct pyaudit_secrets dry = w->secrets;
-	size_t whole = pyaudit_redact(&dry, v, NULL, 0), head = sizeof(struct pyaudit_item), room, len;
-	bool cut = v->flags != 0 || whole > PYAUDIT_TEXT_MAX;
+	struct pyaudit_secrets dry = w->secrets, begun = w->secrets;
+	size_t head = sizeof(struct pyaudit_item), whole, room, len;
+	struct pyaudit_secret secret;
 	pyaudit_le32 full;
+	bool cut;
 
+	if (!pyaudit_secret_next(&w->secrets, v, 0, &secret))
+		return write_text(w, tag, v);
+	w->secrets = begun;
+	whole = pyaudit_redact(&dry, v, NULL, 0);
+	cut = v->flags != 0 || whole > PYAUDIT_TEXT_MAX;
 	if (!cut && (size_t)(w->end - w->at) < head + whole)
 		cut = true;
 	head += cut ? sizeof(full) : 0;
@@ -110,7 +116,7 @@ static inline bool
 write_argument(struct writer *w, uint8_t tag, const struct pyaudit_value *v)
 {
 	if (__builtin_expect(pyaudit_secret_likely(&w->secrets, v), 0))
-		return write_redacted(w, tag, v);
+		return write_looked_at(w, tag, v);
 	return write_text(w, tag, v);
 }
 

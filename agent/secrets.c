@@ -3,6 +3,10 @@
  * Time is linear because nothing is looked at often: a token begins only where a word begins and is made
  * of what words are made of; a key is looked for over at most KEY_MAX bytes; a value, once found, is
  * passed over whole.
+ *
+ * It is short because most of a text is decided by one look into a table: what a byte is (classes), whether
+ * a form, a program or a key has these letters (may_begin, may_end_key). What they let pass is compared in
+ * full; that they let pass all that stands in secrets_table.h, unit.secrets_plain makes sure.
  */
 #include <assert.h>
 #include <stdatomic.h>
@@ -11,85 +15,151 @@
 #include <emmintrin.h>
 #endif
 
-#include "secrets.h"
-
-#define KEY_MAX 48   /* bytes of a key that are looked at, from its end */
-#define RUN_MIN 16   /* shortest token, and the run of word characters that makes a text worth a look */
-#define BLANKS_MAX 8 /* between a key and its value */
-
-enum kind {
-	KIND_NONE,
-	KIND_PASSWORD,
-	KIND_SECRET,
-	KIND_TOKEN,
-	KIND_KEY,
-	KIND_AUTHORIZATION,
-	KIND_COOKIE,
-	KIND_URL_PASSWORD,
-	KIND_PRIVATE_KEY,
-	KIND_JWT,
-	KIND_AWS_KEY,
-	KIND_GOOGLE_KEY,
-	KIND_AZURE_KEY,
-	KIND_GITHUB_TOKEN,
-	KIND_GITLAB_TOKEN,
-	KIND_SLACK_TOKEN,
-	KIND_WEBHOOK,
-	KIND_STRIPE_KEY,
-	KIND_NPM_TOKEN,
-	KIND_PYPI_TOKEN,
-	KIND_CLOUD_TOKEN,
-	KIND_AI_KEY,
-	N_KINDS,
-};
-
-/* These tables hold text and no pointers, which the loader would have to relocate in every program. */
-static const char kind_names[N_KINDS][14] = {
-	[KIND_NONE] = "",
-	[KIND_PASSWORD] = "password",
-	[KIND_SECRET] = "secret",
-	[KIND_TOKEN] = "token",
-	[KIND_KEY] = "key",
-	[KIND_AUTHORIZATION] = "authorization",
-	[KIND_COOKIE] = "cookie",
-	[KIND_URL_PASSWORD] = "url-password",
-	[KIND_PRIVATE_KEY] = "private-key",
-	[KIND_JWT] = "jwt",
-	[KIND_AWS_KEY] = "aws-key",
-	[KIND_GOOGLE_KEY] = "google-key",
-	[KIND_AZURE_KEY] = "azure-key",
-	[KIND_GITHUB_TOKEN] = "github-token",
-	[KIND_GITLAB_TOKEN] = "gitlab-token",
-	[KIND_SLACK_TOKEN] = "slack-token",
-	[KIND_WEBHOOK] = "webhook",
-	[KIND_STRIPE_KEY] = "stripe-key",
-	[KIND_NPM_TOKEN] = "npm-token",
-	[KIND_PYPI_TOKEN] = "pypi-token",
-	[KIND_CLOUD_TOKEN] = "cloud-token",
-	[KIND_AI_KEY] = "ai-key",
-};
-
-enum set {
-	SET_UPPER, /* A-Z 0-9 */
-	SET_HEX,
-	SET_ALNUM,
-	SET_WORD, /* and _ */
-	SET_URL,  /* and - */
-	SET_DOTS, /* and . */
-	SET_PATH, /* and / */
-	SET_BASE64, /* and + / = . ~ _ - : what stands behind Bearer */
-};
+#include "secrets_table.h"
 
 static_assert((int)SET_UPPER == PYAUDIT_FORM_UPPER && (int)SET_URL == PYAUDIT_FORM_URL, "sets of own forms");
 static_assert(N_KINDS + PYAUDIT_FORMS_MAX <= 64, "kinds are bits");
 static_assert(PYAUDIT_FORM_WHOLE_MIN >= RUN_MIN, "own forms are long enough to be looked at");
 
-/* Of the site's own. */
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Of a byte: bits of the sets that it is in, and these. */
+enum {
+	WORD_BYTE = 1 << SET_URL, /* what words are made of */
+	ALNUM = 1 << SET_ALNUM,
+	BLANK = 1 << 8,
+	QUOTE = 1 << 9,
+	SEPARATOR = 1 << 10, /* between words of a command, and of code */
+	BREAK = 1 << 11,     /* between commands */
+	SIGN = 1 << 12,	     /* between key and value */
+	HOST_END = 1 << 13,  /* behind user, password and host of a URL */
+	ESCAPE = 1 << 14,    /* before \n, %3D */
+	PLAIN = 1 << 15,     /* of words and paths */
+};
+
+#define WORDS (1 << SET_WORD | 1 << SET_URL | 1 << SET_DOTS | 1 << SET_PATH | 1 << SET_BASE64 | PLAIN)
+#define LETTER (ALNUM | WORDS)
+
+static const uint16_t classes[256] = {
+	['0' ... '9'] = 1 << SET_UPPER | 1 << SET_HEX | LETTER,
+	['A' ... 'F'] = 1 << SET_UPPER | 1 << SET_HEX | LETTER,
+	['G' ... 'Z'] = 1 << SET_UPPER | LETTER,
+	['a' ... 'f'] = 1 << SET_HEX | LETTER,
+	['g' ... 'z'] = LETTER,
+	['_'] = WORDS,
+	['-'] = WORDS & ~(1 << SET_WORD),
+	['.'] = 1 << SET_DOTS | 1 << SET_BASE64 | PLAIN,
+	['/'] = 1 << SET_PATH | 1 << SET_BASE64 | PLAIN | HOST_END,
+	['+'] = 1 << SET_BASE64,
+	['='] = 1 << SET_BASE64 | SIGN,
+	['~'] = 1 << SET_BASE64,
+	[':'] = SIGN,
+	['\\'] = ESCAPE,
+	['%'] = ESCAPE,
+	[' '] = BLANK | SEPARATOR | HOST_END,
+	['\t'] = BLANK | SEPARATOR | HOST_END,
+	['\r'] = BLANK | SEPARATOR | HOST_END,
+	['\n'] = BLANK | SEPARATOR | HOST_END | BREAK,
+	['"'] = QUOTE | SEPARATOR | HOST_END,
+	['\''] = QUOTE | SEPARATOR | HOST_END,
+	['`'] = QUOTE | SEPARATOR | HOST_END,
+	[';'] = SEPARATOR | BREAK,
+	['|'] = SEPARATOR | BREAK,
+	['&'] = SEPARATOR,
+	['('] = SEPARATOR,
+	[')'] = SEPARATOR,
+	[','] = SEPARATOR,
+	['['] = SEPARATOR,
+	[']'] = SEPARATOR,
+	['?'] = HOST_END,
+	['#'] = HOST_END,
+	['<'] = HOST_END,
+	['>'] = HOST_END,
+};
+
+/* Letters as bits; those of both cases are the same, and some signs are those of letters. */
+#define L(c) (UINT32_C(1) << ((c) & 31))
+#define END 0 /* behind two bytes there is no more */
+#define HEX_DIGITS                                                                                 \
+	(L('0') | L('1') | L('2') | L('3') | L('4') | L('5') | L('6') | L('7') | L('8') | L('9') |  \
+	 L('A') | L('B') | L('C') | L('D') | L('E') | L('F'))
+
+/* What follows this byte where it begins a token (also eyJ and bearer; a private key with all that follows
+ * its '-'), and where it begins the name of a program. */
+struct beginning {
+	uint32_t second, third;
+};
+
+static const struct beginning token_beginnings[128] = {
+	['-'] = {UINT32_MAX, UINT32_MAX},
+	['A'] = {L('B') | L('C') | L('G') | L('I') | L('K') | L('S') | L('T'),
+		 L('I') | L('C') | L('E') | L('z') | L('A')},
+	['B'] = {L('e'), L('a')},
+	['G'] = {L('O'), L('C')},
+	['N'] = {L('R'), L('A')},
+	['P'] = {L('M'), L('A')},
+	['S'] = {L('G') | L('K'), L('.') | HEX_DIGITS | L(END)},
+	['b'] = {L('e'), L('a')},
+	['d'] = {L('a') | L('c') | L('i') | L('o'), L('p') | L('k') | L('s') | L('o')},
+	['e'] = {L('y'), L('J')},
+	['g'] = {L('h') | L('i') | L('l'),
+		 L('o') | L('p') | L('r') | L('s') | L('u') | L('t') | L('c') | L('d')},
+	['h'] = {L('f') | L('o') | L('v'), L('_') | L('o') | L('b') | L('s')},
+	['k'] = {L('e'), L('y')},
+	['l'] = {L('i'), L('n')},
+	['n'] = {L('p') | L('t'), L('m') | L('n')},
+	['p'] = {L('y'), L('p')},
+	['r'] = {L('k') | L('u'), L('_') | L('b')},
+	['s'] = {L('e') | L('h') | L('k') | L('q'), L('c') | L('p') | L('-') | L('_') | L('0')},
+	['w'] = {L('h'), L('s')},
+	['x'] = {L('a') | L('o'), L('p') | L('x')},
+	['y'] = {L('a'), L('2')},
+};
+
+static const struct beginning program_beginnings[128] = {
+	['7'] = {L('z'), UINT32_MAX},
+	['b'] = {L('c'), L('p')},
+	['c'] = {L('u'), L('r')},
+	['d'] = {L('o'), L('c')},
+	['l'] = {L('d'), L('a')},
+	['m'] = {L('y') | L('a') | L('o'), L('s') | L('r') | L('n')},
+	['p'] = {L('o'), L('d')},
+	['r'] = {L('e'), L('d')},
+	['s'] = {L('s') | L('m') | L('q'), L('h') | L('b') | L('l')},
+	['u'] = {L('n'), L('z')},
+	['z'] = {L('i'), L('p')},
+};
+
+/* What stands before this letter, and before that, where it ends a key. */
+static const struct {
+	uint32_t before, first;
+} key_ends[32] = {
+	['d' & 31] = {L('r') | L('w'), L('o') | L('s') | L('p')},
+	['e' & 31] = {L('s') | L('d') | L('r') | L('i'), L('a') | L('o') | L('u') | L('k')},
+	['l' & 31] = {L('a'), L('i')},
+	['n' & 31] = {L('e') | L('o'), L('k') | L('i')},
+	['s' & 31] = {L('s') | L('t'), L('a') | L('e')},
+	['t' & 31] = {L('r') | L('e'), L('o') | L('r')},
+	['y' & 31] = {L('e'), L('k')},
+};
+#define KEY_MIN 3
+#define SHORTEST 4 /* text in which there is something: -pwd */
+
+/* Of the site's own, and which three bytes they begin with, as bits of the byte modulo 64. Those are never taken
+ * back, for another thread may still look for what is going to be forgotten: that costs a comparison at times. */
 static _Atomic(const struct pyaudit_forms *) own_forms;
+static _Atomic uint64_t own_beginnings[3];
 
 void
 pyaudit_secrets_use(const struct pyaudit_forms *forms)
 {
+	for (uint32_t i = 0; forms != NULL && i < pyaudit_get32(forms->n); i++)
+		for (unsigned n = 0; n < LENGTH(own_beginnings); n++) {
+			const struct pyaudit_form *form = &forms->form[i];
+			uint64_t bits = n < form->n_prefix ? UINT64_C(1) << (form->prefix[n] & 63) : UINT64_MAX;
+
+			atomic_fetch_or_explicit(&own_beginnings[n], bits, memory_order_relaxed);
+		}
 	atomic_store_explicit(&own_forms, forms, memory_order_release);
 }
 
@@ -107,8 +177,26 @@ pyaudit_form_set_name(unsigned set)
 {
 	static const char names[][6] = {"upper", "hex", "alnum", "word", "url"};
 
-	static_assert(sizeof(names) / sizeof(names[0]) == PYAUDIT_N_FORM_SETS, "one name each");
+	static_assert(LENGTH(names) == PYAUDIT_N_FORM_SETS, "one name each");
 	return set < PYAUDIT_N_FORM_SETS ? names[set] : NULL;
+}
+
+static inline unsigned
+class_of(char c)
+{
+	return classes[(uint8_t)c];
+}
+
+static inline bool
+in_set(char c, enum set set)
+{
+	return (class_of(c) >> set & 1) != 0;
+}
+
+static inline bool
+is(char c, unsigned class)
+{
+	return (class_of(c) & class) != 0;
 }
 
 static bool
@@ -129,181 +217,11 @@ is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-static bool
-in_set(char c, enum set set)
-{
-	if (is_digit(c) || is_upper(c))
-		return set != SET_HEX || c <= 'F';
-	if (is_lower(c))
-		return set > SET_HEX || (set == SET_HEX && c <= 'f');
-	switch (set) {
-	case SET_WORD:
-		return c == '_';
-	case SET_URL:
-		return c == '_' || c == '-';
-	case SET_DOTS:
-		return c == '_' || c == '-' || c == '.';
-	case SET_PATH:
-		return c == '_' || c == '-' || c == '/';
-	case SET_BASE64:
-		return memchr("_-./+=~", c, 7) != NULL;
-	default:
-		return false;
-	}
-}
-
-static bool
-is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-static bool
-is_quote(char c)
-{
-	return c == '"' || c == '\'' || c == '`';
-}
-
 static char
 lower(char c)
 {
 	return is_upper(c) ? (char)(c | 0x20) : c;
 }
-
-/* Tokens that begin with what they are. */
-struct token {
-	char prefix[26];
-	uint8_t kind, set;
-	uint8_t min;	/* bytes behind the prefix */
-	uint8_t exact;	/* 1: so many and no more */
-	uint8_t shown;	/* 1: the prefix is no part of the secret */
-};
-
-static const struct token tokens[] = {
-	{"ABIA", KIND_AWS_KEY, SET_UPPER, 16, 1, 0},
-	{"ACCA", KIND_AWS_KEY, SET_UPPER, 16, 1, 0},
-	{"AGE-SECRET-KEY-1", KIND_PRIVATE_KEY, SET_UPPER, 40, 0, 0},
-	{"AIza", KIND_GOOGLE_KEY, SET_URL, 35, 0, 0},
-	{"AKIA", KIND_AWS_KEY, SET_UPPER, 16, 1, 0},
-	{"ASIA", KIND_AWS_KEY, SET_UPPER, 16, 1, 0},
-	{"ATATT3", KIND_CLOUD_TOKEN, SET_BASE64, 50, 0, 0},
-	{"GOCSPX-", KIND_GOOGLE_KEY, SET_URL, 24, 0, 0},
-	{"NRAK-", KIND_CLOUD_TOKEN, SET_UPPER, 27, 0, 0},
-	{"PMAK-", KIND_CLOUD_TOKEN, SET_URL, 30, 0, 0},
-	{"SG.", KIND_CLOUD_TOKEN, SET_DOTS, 40, 0, 0},
-	{"SK", KIND_CLOUD_TOKEN, SET_HEX, 32, 1, 0},
-	{"dapi", KIND_CLOUD_TOKEN, SET_HEX, 32, 0, 0},
-	{"dckr_pat_", KIND_CLOUD_TOKEN, SET_URL, 20, 0, 0},
-	{"discord.com/api/webhooks/", KIND_WEBHOOK, SET_PATH, 20, 0, 1},
-	{"doo_v1_", KIND_CLOUD_TOKEN, SET_HEX, 40, 0, 0},
-	{"dop_v1_", KIND_CLOUD_TOKEN, SET_HEX, 40, 0, 0},
-	{"gho_", KIND_GITHUB_TOKEN, SET_ALNUM, 30, 0, 0},
-	{"ghp_", KIND_GITHUB_TOKEN, SET_ALNUM, 30, 0, 0},
-	{"ghr_", KIND_GITHUB_TOKEN, SET_ALNUM, 30, 0, 0},
-	{"ghs_", KIND_GITHUB_TOKEN, SET_ALNUM, 30, 0, 0},
-	{"ghu_", KIND_GITHUB_TOKEN, SET_ALNUM, 30, 0, 0},
-	{"github_pat_", KIND_GITHUB_TOKEN, SET_WORD, 30, 0, 0},
-	{"glcbt-", KIND_GITLAB_TOKEN, SET_URL, 20, 0, 0},
-	{"gldt-", KIND_GITLAB_TOKEN, SET_URL, 20, 0, 0},
-	{"glpat-", KIND_GITLAB_TOKEN, SET_DOTS, 20, 0, 0},
-	{"glptt-", KIND_GITLAB_TOKEN, SET_URL, 20, 0, 0},
-	{"glrt-", KIND_GITLAB_TOKEN, SET_URL, 20, 0, 0},
-	{"glsa_", KIND_CLOUD_TOKEN, SET_WORD, 32, 0, 0},
-	{"hf_", KIND_AI_KEY, SET_ALNUM, 30, 0, 0},
-	{"hooks.slack.com/services/", KIND_WEBHOOK, SET_PATH, 20, 0, 1},
-	{"hvb.", KIND_CLOUD_TOKEN, SET_URL, 24, 0, 0},
-	{"hvs.", KIND_CLOUD_TOKEN, SET_URL, 24, 0, 0},
-	{"key-", KIND_CLOUD_TOKEN, SET_HEX, 32, 1, 0},
-	{"lin_api_", KIND_CLOUD_TOKEN, SET_ALNUM, 32, 0, 0},
-	{"npm_", KIND_NPM_TOKEN, SET_ALNUM, 36, 0, 0},
-	{"ntn_", KIND_CLOUD_TOKEN, SET_ALNUM, 40, 0, 0},
-	{"pypi-", KIND_PYPI_TOKEN, SET_URL, 50, 0, 0},
-	{"rk_live_", KIND_STRIPE_KEY, SET_ALNUM, 16, 0, 0},
-	{"rk_test_", KIND_STRIPE_KEY, SET_ALNUM, 16, 0, 0},
-	{"rubygems_", KIND_CLOUD_TOKEN, SET_HEX, 40, 0, 0},
-	{"secret_", KIND_CLOUD_TOKEN, SET_ALNUM, 43, 1, 0},
-	{"shpat_", KIND_CLOUD_TOKEN, SET_HEX, 32, 0, 0},
-	{"shpca_", KIND_CLOUD_TOKEN, SET_HEX, 32, 0, 0},
-	{"shpss_", KIND_CLOUD_TOKEN, SET_HEX, 32, 0, 0},
-	{"sk-ant-", KIND_AI_KEY, SET_URL, 20, 0, 0},
-	{"sk-proj-", KIND_AI_KEY, SET_URL, 20, 0, 0},
-	{"sk-", KIND_AI_KEY, SET_ALNUM, 40, 0, 0},
-	{"sk_live_", KIND_STRIPE_KEY, SET_ALNUM, 16, 0, 0},
-	{"sk_test_", KIND_STRIPE_KEY, SET_ALNUM, 16, 0, 0},
-	{"sq0atp-", KIND_CLOUD_TOKEN, SET_URL, 22, 0, 0},
-	{"whsec_", KIND_STRIPE_KEY, SET_ALNUM, 24, 0, 0},
-	{"xapp-", KIND_SLACK_TOKEN, SET_URL, 16, 0, 0},
-	{"xoxa-", KIND_SLACK_TOKEN, SET_URL, 16, 0, 0},
-	{"xoxb-", KIND_SLACK_TOKEN, SET_URL, 16, 0, 0},
-	{"xoxp-", KIND_SLACK_TOKEN, SET_URL, 16, 0, 0},
-	{"xoxr-", KIND_SLACK_TOKEN, SET_URL, 16, 0, 0},
-	{"xoxs-", KIND_SLACK_TOKEN, SET_URL, 16, 0, 0},
-	{"ya29.", KIND_GOOGLE_KEY, SET_URL, 20, 0, 0},
-};
-
-/* Keys by their end, in small letters and with '_' for '-' and '.'. */
-struct word {
-	char end[22];
-	uint8_t kind;
-	uint8_t alone; /* 1: a word of its own, so that bypass is not pass */
-};
-
-static const struct word words[] = {
-	{"password", KIND_PASSWORD, 0},
-	{"passwd", KIND_PASSWORD, 0},
-	{"passphrase", KIND_PASSWORD, 0},
-	{"passwort", KIND_PASSWORD, 0},
-	{"passcode", KIND_PASSWORD, 0},
-	{"pass", KIND_PASSWORD, 1},
-	{"pwd", KIND_PASSWORD, 1},
-	{"secret", KIND_SECRET, 0},
-	{"secrets", KIND_SECRET, 1},
-	{"token", KIND_TOKEN, 0},
-	{"accountkey", KIND_AZURE_KEY, 0},
-	{"account_key", KIND_AZURE_KEY, 0},
-	{"sharedaccesskey", KIND_AZURE_KEY, 0},
-	{"sharedaccesssignature", KIND_AZURE_KEY, 0},
-	{"apikey", KIND_KEY, 0},
-	{"api_key", KIND_KEY, 0},
-	{"access_key", KIND_KEY, 0},
-	{"accesskey", KIND_KEY, 0},
-	{"secret_key", KIND_KEY, 0},
-	{"secretkey", KIND_KEY, 0},
-	{"private_key", KIND_KEY, 0},
-	{"privatekey", KIND_KEY, 0},
-	{"signing_key", KIND_KEY, 0},
-	{"encryption_key", KIND_KEY, 0},
-	{"master_key", KIND_KEY, 0},
-	{"auth_key", KIND_KEY, 0},
-	{"credential", KIND_SECRET, 0},
-	{"x_amz_signature", KIND_AWS_KEY, 0},
-	{"authorization", KIND_AUTHORIZATION, 0},
-	{"cookie", KIND_COOKIE, 1},
-};
-
-/* Options by which programs take a password. */
-struct option {
-	char program[14];
-	char option[13];
-	uint8_t glued;  /* 1: -pX, 2: -pX and -p X, 0: -p X */
-	uint8_t after;  /* of the value, what follows this byte */
-};
-
-static const struct option options[] = {
-	{"mysql", "-p", 1, 0},	    {"mysqldump", "-p", 1, 0},  {"mysqladmin", "-p", 1, 0},
-	{"mysqlimport", "-p", 1, 0},  {"mysqlshow", "-p", 1, 0},  {"mariadb", "-p", 1, 0},
-	{"mariadb-dump", "-p", 1, 0}, {"mariadb-admin", "-p", 1, 0}, {"7z", "-p", 1, 0},
-	{"sshpass", "-p", 2, 0},      {"mongo", "-p", 0, 0},      {"mongosh", "-p", 0, 0},
-	{"mongodump", "-p", 0, 0},    {"docker", "-p", 0, 0},     {"podman", "-p", 0, 0},
-	{"curl", "-u", 2, ':'},	      {"curl", "--user", 0, ':'}, {"curl", "-U", 2, ':'},
-	{"curl", "--proxy-user", 0, ':'},
-	{"redis-cli", "-a", 0, 0},    {"ldapsearch", "-w", 2, 0}, {"ldapmodify", "-w", 2, 0},
-	{"ldapadd", "-w", 2, 0},      {"smbclient", "-U", 2, '%'}, {"sqlcmd", "-P", 2, 0},
-	{"bcp", "-P", 2, 0},	      {"zip", "-P", 2, 0},	  {"unzip", "-P", 2, 0},
-	{"mosquitto_pub", "-P", 0, 0}, {"mosquitto_sub", "-P", 0, 0},
-};
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 static unsigned
 n_own(const struct pyaudit_secrets *ctx)
@@ -327,6 +245,15 @@ pyaudit_secrets_of(const struct pyaudit_event *event)
 					.name = event->id == PYAUDIT_EV_OS_PUTENV};
 }
 
+/* Are these the last bytes of a key, as far as their letters go? */
+static inline bool
+may_end_key(const char *end)
+{
+	unsigned last = end[-1] & 31;
+
+	return (key_ends[last].before >> (end[-2] & 31) & key_ends[last].first >> (end[-3] & 31) & 1) != 0;
+}
+
 /* Is s[0..len) the key of a secret? */
 static enum kind
 kind_of_key(const char *s, size_t len)
@@ -334,6 +261,8 @@ kind_of_key(const char *s, size_t len)
 	char key[KEY_MAX];
 	const char *end;
 
+	if (len < KEY_MIN || !may_end_key(s + len))
+		return KIND_NONE;
 	if (len > KEY_MAX) {
 		s += len - KEY_MAX;
 		len = KEY_MAX;
@@ -342,10 +271,10 @@ kind_of_key(const char *s, size_t len)
 		key[i] = s[i] == '-' || s[i] == '.' ? '_' : lower(s[i]);
 	end = key + len;
 	for (size_t i = 0; i < LENGTH(words); i++) {
-		size_t n = strlen(words[i].end);
+		size_t n = words[i].n_end;
 		const char *before = s + len - n;
 
-		if (n > len || memcmp(end - n, words[i].end, n) != 0)
+		if (n > len || end[-1] != words[i].end[n - 1] || memcmp(end - n, words[i].end, n) != 0)
 			continue;
 		if (words[i].alone && n < len &&
 		    (is_digit(before[-1]) ||
@@ -395,13 +324,35 @@ found(struct pyaudit_secret *ret, size_t from, size_t to, enum kind kind)
 	return true;
 }
 
-/* Where a word begins: not within a run of word characters, but behind an escape (\n, %3D). */
-static bool
-begins_word(const char *s, size_t at)
+/* Behind an escape (\n, %3D) a word begins within what looks like one. */
+#define ESCAPE_MAX 3
+
+static inline bool
+ends_escape(const char *s, size_t at)
 {
-	if (at == 0 || !in_set(s[at - 1], SET_URL))
-		return true;
 	return (at >= 2 && s[at - 2] == '\\') || (at >= 3 && s[at - 3] == '%');
+}
+
+/* Does one of these begin with the bytes that stand there? */
+static inline bool
+may_begin(const struct beginning all[128], const char *s, size_t left)
+{
+	const struct beginning *first;
+
+	if (left < 2 || s[0] < 0)
+		return false;
+	first = &all[(uint8_t)s[0]];
+	return (first->second >> (s[1] & 31) & first->third >> (left > 2 ? s[2] & 31 : END) & 1) != 0;
+}
+
+static inline bool
+own_may_begin(const char *s, size_t left)
+{
+	uint64_t bits = 1;
+
+	for (unsigned n = 0; n < LENGTH(own_beginnings) && n < left; n++)
+		bits &= atomic_load_explicit(&own_beginnings[n], memory_order_relaxed) >> (s[n] & 63);
+	return bits != 0;
 }
 
 static bool
@@ -410,14 +361,10 @@ find_token(const struct pyaudit_value *text, size_t at, struct pyaudit_secret *r
 	const char *s = text->s + at;
 	size_t left = text->len - at;
 
-	for (size_t i = 0; i < LENGTH(tokens); i++) {
-		const struct token *t = &tokens[i];
-		size_t n, end;
+	for (const struct token *t = tokens; t < tokens + LENGTH(tokens) && t->prefix[0] <= s[0]; t++) {
+		size_t n = t->n_prefix, end;
 
-		if (t->prefix[0] != s[0])
-			continue;
-		n = strlen(t->prefix);
-		if (n > left || memcmp(s, t->prefix, n) != 0)
+		if (t->prefix[0] != s[0] || n > left || memcmp(s, t->prefix, n) != 0)
 			continue;
 		for (end = n; end < left && in_set(s[end], (enum set)t->set);)
 			end++;
@@ -496,6 +443,49 @@ find_private_key(const struct pyaudit_value *text, size_t at, struct pyaudit_sec
 	return found(ret, at, at + (size_t)(stop - s), KIND_PRIVATE_KEY);
 }
 
+/* Bearer X, where X is long enough to be one. */
+static bool
+find_bearer(const struct pyaudit_value *text, size_t at, struct pyaudit_secret *ret)
+{
+	static const char word[] = "bearer ";
+	const char *s = text->s + at;
+	size_t n = sizeof(word) - 1, end;
+
+	if (text->len - at < n + RUN_MIN || lower(s[0]) != 'b')
+		return false;
+	for (size_t i = 1; i < n; i++)
+		if (lower(s[i]) != word[i])
+			return false;
+	for (end = n; end < text->len - at && in_set(s[end], SET_BASE64);)
+		end++;
+	return end - n >= RUN_MIN && found(ret, at + n, at + end, KIND_AUTHORIZATION);
+}
+
+static inline bool
+may_be_form(const struct pyaudit_secrets *ctx, const char *s, size_t left)
+{
+	return may_begin(token_beginnings, s, left) || (ctx->own != NULL && own_may_begin(s, left));
+}
+
+/* What says by itself that it is one: a token, a private key. */
+static bool
+find_form(const struct pyaudit_secrets *ctx, const struct pyaudit_value *text, size_t at,
+	  struct pyaudit_secret *ret)
+{
+	if (find_own(ctx, text, at, ret))
+		return true;
+	if (text->s[at] == '-')
+		return find_private_key(text, at, ret);
+	return find_token(text, at, ret) || find_jwt(text, at, ret) || find_bearer(text, at, ret);
+}
+
+/* At a colon: may user and password of a URL follow? */
+static inline bool
+may_be_userinfo(const struct pyaudit_value *text, size_t at)
+{
+	return text->s[at] == ':' && text->len - at >= 6 && text->s[at + 1] == '/' && text->s[at + 2] == '/';
+}
+
 /* scheme://user:password@host, at the colon. */
 static bool
 find_userinfo(const struct pyaudit_value *text, size_t at, struct pyaudit_secret *ret)
@@ -503,10 +493,10 @@ find_userinfo(const struct pyaudit_value *text, size_t at, struct pyaudit_secret
 	const char *s = text->s;
 	size_t colon = 0, sign = 0;
 
-	if (text->len - at < 6 || s[at + 1] != '/' || s[at + 2] != '/')
+	if (!may_be_userinfo(text, at))
 		return false;
 	for (size_t i = at + 3; i < text->len; i++) {
-		if (is_blank(s[i]) || is_quote(s[i]) || memchr("/?#<>", s[i], 5) != NULL)
+		if (is(s[i], HOST_END))
 			break;
 		if (s[i] == ':' && colon == 0 && sign == 0)
 			colon = i;
@@ -538,15 +528,15 @@ find_value(const struct pyaudit_secrets *ctx, const struct pyaudit_value *text, 
 	const char *s = text->s;
 	size_t end, prefix = at;
 
-	for (unsigned n = 0; n < BLANKS_MAX && at < text->len && is_blank(s[at]); n++)
+	for (unsigned n = 0; n < BLANKS_MAX && at < text->len && is(s[at], BLANK); n++)
 		at++;
 	for (prefix = at; prefix < text->len && prefix < at + 2 && is_lower(lower(s[prefix]));)
 		prefix++;
-	if (at < text->len && s[at] == '\\' && at + 1 < text->len && is_quote(s[at + 1]))
+	if (at < text->len && s[at] == '\\' && at + 1 < text->len && is(s[at + 1], QUOTE))
 		at++; /* JSON within a text */
-	if (prefix < text->len && is_quote(s[prefix]) && !whole)
+	if (prefix < text->len && is(s[prefix], QUOTE) && !whole)
 		at = prefix;
-	if (at < text->len && is_quote(s[at])) {
+	if (at < text->len && is(s[at], QUOTE)) {
 		end = quoted_end(text, at);
 		at++;
 		if (end > at && s[end - 1] == '\\' && end < text->len)
@@ -554,12 +544,12 @@ find_value(const struct pyaudit_secrets *ctx, const struct pyaudit_value *text, 
 	} else if (ctx->code && !in_string) {
 		return false;
 	} else if (kind == KIND_AUTHORIZATION || kind == KIND_COOKIE) {
-		for (end = at; end < text->len && s[end] != '\r' && s[end] != '\n' && !is_quote(s[end]);)
+		for (end = at; end < text->len && s[end] != '\r' && s[end] != '\n' && !is(s[end], QUOTE);)
 			end++;
 	} else if (whole) {
 		end = text->len;
 	} else {
-		for (end = at; end < text->len && !is_blank(s[end]) && !is_quote(s[end]) &&
+		for (end = at; end < text->len && !is(s[end], BLANK) && !is(s[end], QUOTE) &&
 			       memchr(";&,)}]|\\", s[end], 8) == NULL;)
 			end++;
 		if (end < text->len && s[end] == '}' && (s[at] == '$' || s[at] == '{'))
@@ -578,19 +568,30 @@ find_value(const struct pyaudit_secrets *ctx, const struct pyaudit_value *text, 
 	return found(ret, at, end, kind);
 }
 
+/* Behind the key that stands before the '=' or ':' at @at; 0: there is none that is a secret's. */
+static inline size_t
+key_end(const char *s, size_t at)
+{
+	size_t end = at;
+
+	while (end > 0 && at - end < 4 &&
+	       (is(s[end - 1], BLANK | QUOTE) || s[end - 1] == ']' || s[end - 1] == '\\'))
+		end--;
+	return end >= KEY_MIN && may_end_key(s + end) ? end : 0;
+}
+
 /* At '=' or ':': is the key before it that of a secret? */
 static bool
 find_assignment(const struct pyaudit_secrets *ctx, const struct pyaudit_value *text, size_t at,
 		bool in_string, struct pyaudit_secret *ret)
 {
 	const char *s = text->s;
-	size_t end = at, start;
+	size_t end = key_end(s, at), start;
 	enum kind kind;
 	bool whole;
 
-	while (end > 0 && at - end < 4 && (is_blank(s[end - 1]) || is_quote(s[end - 1]) ||
-					   s[end - 1] == ']' || s[end - 1] == '\\'))
-		end--;
+	if (end == 0)
+		return false;
 	for (start = end; start > 0 && end - start < KEY_MAX && in_set(s[start - 1], SET_DOTS);)
 		start--;
 	kind = kind_of_key(s + start, end - start);
@@ -604,55 +605,53 @@ find_assignment(const struct pyaudit_secrets *ctx, const struct pyaudit_value *t
 	return find_value(ctx, text, at + 1, whole, in_string, kind, ret);
 }
 
-/* Bearer X, where X is long enough to be one. */
-static bool
-find_bearer(const struct pyaudit_value *text, size_t at, struct pyaudit_secret *ret)
+#if defined(__SSE2__)
+/* Bits of those of 16 bytes that may be in the class, BLANK or SEPARATOR; few of them are not. */
+static inline unsigned
+may_be_in(const char *s, unsigned class)
 {
-	static const char word[] = "bearer ";
-	const char *s = text->s + at;
-	size_t n = sizeof(word) - 1, end;
+	const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)s);
+	const __m128i blank = _mm_cmplt_epi8(v, _mm_set1_epi8(' ' + 1));
+	__m128i in = _mm_cmplt_epi8(v, _mm_set1_epi8(',' + 1));
 
-	if (text->len - at < n + RUN_MIN || lower(s[0]) != 'b')
-		return false;
-	for (size_t i = 1; i < n; i++)
-		if (lower(s[i]) != word[i])
-			return false;
-	for (end = n; end < text->len - at && in_set(s[end], SET_BASE64);)
-		end++;
-	return end - n >= RUN_MIN && found(ret, at + n, at + end, KIND_AUTHORIZATION);
+	if (class == BLANK)
+		return (unsigned)_mm_movemask_epi8(blank);
+	for (const char *other = ";[]`|"; *other != '\0'; other++)
+		in = _mm_or_si128(in, _mm_cmpeq_epi8(v, _mm_set1_epi8(*other)));
+	return (unsigned)_mm_movemask_epi8(in);
 }
+#endif
 
-static bool
-is_separator(char c)
-{
-	return is_blank(c) || is_quote(c) || memchr(";|&(),[]", c, 8) != NULL;
-}
-
+/* First of the words' ends at or behind @at. */
 static size_t
 word_end(const struct pyaudit_secrets *ctx, const struct pyaudit_value *text, size_t at)
 {
-	while (at < text->len && !(ctx->word ? is_blank(text->s[at]) : is_separator(text->s[at])))
+	unsigned ends = ctx->word ? BLANK : SEPARATOR;
+
+#if defined(__SSE2__)
+	for (; text->len - at >= 16; at += 16)
+		for (unsigned bits = may_be_in(text->s + at, ends); bits != 0; bits &= bits - 1)
+			if (is(text->s[at + (unsigned)__builtin_ctz(bits)], ends))
+				return at + (unsigned)__builtin_ctz(bits);
+#endif
+	while (at < text->len && !is(text->s[at], ends))
 		at++;
 	return at;
-}
-
-static bool
-is_word(const char *s, size_t len, const char *word)
-{
-	return len == strlen(word) && memcmp(s, word, len) == 0;
 }
 
 static uint8_t
 program_of(const char *s, size_t len)
 {
-	const char *slash = memrchr(s, '/', len);
+	const char *slash = len > 0 ? memrchr(s, '/', len) : NULL;
 
 	if (slash != NULL) {
 		len -= (size_t)(slash + 1 - s);
 		s = slash + 1;
 	}
+	if (!may_begin(program_beginnings, s, len))
+		return 0;
 	for (size_t i = 0; i < LENGTH(options); i++)
-		if (is_word(s, len, options[i].program))
+		if (options[i].n_program == len && memcmp(s, options[i].program, len) == 0)
 			return (uint8_t)(i + 1);
 	return 0;
 }
@@ -684,26 +683,26 @@ find_operand(struct pyaudit_secrets *ctx, const struct pyaudit_value *text, size
 		ctx->after = after;
 		return false;
 	}
-	if (is_quote(s[at])) { /* "--password", "x" in code */
+	if (is(s[at], QUOTE)) { /* "--password", "x" in code */
 		at++;
-		while (at < text->len && (s[at] == ',' || is_blank(s[at])))
+		while (at < text->len && (s[at] == ',' || is(s[at], BLANK)))
 			at++;
-		if (at >= text->len || !is_quote(s[at]))
+		if (at >= text->len || !is(s[at], QUOTE))
 			return false;
-	} else if (!is_blank(s[at])) {
+	} else if (!is(s[at], BLANK)) {
 		return false;
 	}
-	while (at < text->len && is_blank(s[at]))
+	while (at < text->len && is(s[at], BLANK))
 		at++;
 	if (at == text->len || s[at] == '-')
 		return false;
-	if (is_quote(s[at])) {
+	if (is(s[at], QUOTE)) {
 		end = quoted_end(text, at);
 		at++;
 		if (at < text->len && s[at] == '-')
 			return false;
 	} else {
-		for (end = at; end < text->len && !is_blank(s[end]) && !is_quote(s[end]) &&
+		for (end = at; end < text->len && !is(s[end], BLANK) && !is(s[end], QUOTE) &&
 			       memchr(";|&", s[end], 3) == NULL;)
 			end++;
 	}
@@ -722,7 +721,7 @@ find_option(struct pyaudit_secrets *ctx, const struct pyaudit_value *text, size_
 
 	for (size_t i = ctx->program; program != NULL && i > 0 && i <= LENGTH(options); i++) {
 		const struct option *o = &options[i - 1];
-		size_t n = strlen(o->option);
+		size_t n = o->n_option;
 
 		if (strcmp(o->program, program) != 0)
 			break;
@@ -751,9 +750,31 @@ find_pass_line(const struct pyaudit_value *text, struct pyaudit_secret *ret)
 
 	if (text->len < 6 || memcmp(text->s, "PASS ", 5) != 0)
 		return false;
-	while (end > 5 && is_blank(text->s[end - 1]))
+	while (end > 5 && is(text->s[end - 1], BLANK))
 		end--;
 	return found(ret, 5, end, KIND_PASSWORD);
+}
+
+/* Where a word begins: a form; where one begins that stands for itself, an option or a program. */
+static inline bool
+find_at_word(struct pyaudit_secrets *ctx, const struct pyaudit_value *text, size_t at, unsigned before,
+	     struct pyaudit_secret *ret)
+{
+	const char *s = text->s;
+
+	if (may_be_form(ctx, s + at, text->len - at) && find_form(ctx, text, at, ret))
+		return true;
+	if ((before & (ctx->word ? BLANK : SEPARATOR)) == 0)
+		return false;
+	if (s[at] == '-')
+		return find_option(ctx, text, at, ret);
+	if (is(s[at], ALNUM) || s[at] == '/' || s[at] == '.') {
+		uint8_t program = program_of(s + at, word_end(ctx, text, at) - at);
+
+		if (program != 0)
+			ctx->program = program;
+	}
+	return false;
 }
 
 bool
@@ -761,6 +782,8 @@ pyaudit_secret_next(struct pyaudit_secrets *ctx, const struct pyaudit_value *tex
 		    struct pyaudit_secret *ret)
 {
 	const char *s = text->s;
+	unsigned before = at > 0 ? class_of(s[at - 1]) : BLANK | SEPARATOR; /* class of the byte */
+	size_t loose = at + ESCAPE_MAX - 1; /* up to here a word may begin within another */
 	char in_string = 0;
 
 	if (at == 0 && ctx->next != 0) {
@@ -772,80 +795,245 @@ pyaudit_secret_next(struct pyaudit_secrets *ctx, const struct pyaudit_value *tex
 	}
 	if (at == 0 && find_pass_line(text, ret))
 		return true;
-	for (size_t i = at; i < text->len; i++) {
-		bool begins = begins_word(s, i);
+	for (size_t i = at; i < text->len;) {
+		unsigned class = class_of(s[i]);
 
-		if (ctx->code && is_quote(s[i]) && (i == 0 || s[i - 1] != '\\'))
-			in_string = in_string == 0 ? s[i] : in_string == s[i] ? 0 : in_string;
-		if (s[i] == '\n' || s[i] == ';' || s[i] == '|')
-			ctx->program = 0;
-		if (s[i] == '=' || s[i] == ':') {
-			if (s[i] == ':' && find_userinfo(text, i, ret))
+		if ((class & ESCAPE) != 0)
+			loose = i + ESCAPE_MAX;
+		if ((class & (QUOTE | BREAK | SIGN)) != 0) {
+			if (ctx->code && (class & QUOTE) != 0 && (i == 0 || s[i - 1] != '\\'))
+				in_string = in_string == 0 ? s[i] : in_string == s[i] ? 0 : in_string;
+			if ((class & BREAK) != 0)
+				ctx->program = 0;
+			if (find_userinfo(text, i, ret))
 				return true;
-			if (find_assignment(ctx, text, i, in_string != 0, ret) && ret->from >= i)
+			if ((class & SIGN) != 0 && find_assignment(ctx, text, i, in_string != 0, ret))
 				return true;
 		}
-		if (!begins)
-			continue;
-		if (ctx->own != NULL && find_own(ctx, text, i, ret))
+		if (((before & WORD_BYTE) == 0 || (i <= loose && ends_escape(s, i))) &&
+		    find_at_word(ctx, text, i, before, ret))
 			return true;
-		if (find_token(text, i, ret) || find_jwt(text, i, ret) || find_bearer(text, i, ret))
-			return true;
-		if (s[i] == '-' && find_private_key(text, i, ret))
-			return true;
-		if (i > 0 && !(ctx->word ? is_blank(s[i - 1]) : is_separator(s[i - 1])))
-			continue;
-		if (s[i] == '-' && find_option(ctx, text, i, ret))
-			return true;
-		if (in_set(s[i], SET_ALNUM) || s[i] == '/' || s[i] == '.') {
-			uint8_t program = program_of(s + i, word_end(ctx, text, i) - i);
-
-			if (program != 0)
-				ctx->program = program;
-		}
+		before = class;
+		i++;
+		/* None begins within a word. */
+		if ((class & WORD_BYTE) != 0 && i > loose)
+			while (i < text->len && is(s[i], WORD_BYTE))
+				i++;
 	}
 	return false;
 }
 
 #if defined(__SSE2__)
-/* Bits of 16 bytes: word characters; signs that may make a value; '-'. */
-static inline void
-classify(const char *s, unsigned *ret_word, unsigned *ret_sign, unsigned *ret_dash)
+/* Bits of 16 bytes: those that are not plain, and those that are '.' or '/'. */
+static inline unsigned
+not_plain(__m128i v, unsigned *ret_gaps)
 {
-	const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)s);
 	const __m128i low = _mm_or_si128(v, _mm_set1_epi8(0x20));
-	const __m128i letter = _mm_sub_epi8(low, _mm_set1_epi8('a'));
-	const __m128i digit = _mm_sub_epi8(v, _mm_set1_epi8('0'));
-	const __m128i dash = _mm_cmpeq_epi8(v, _mm_set1_epi8('-'));
-	const __m128i is_letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter);
-	const __m128i is_number = _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit);
+	/* A range that is moved up to the highest numbers there are: greater than what was before it. */
+	const __m128i letter =
+		_mm_cmpgt_epi8(_mm_add_epi8(low, _mm_set1_epi8(127 - 'z')), _mm_set1_epi8(126 - 'z' + 'a'));
+	const __m128i number =
+		_mm_cmpgt_epi8(_mm_add_epi8(v, _mm_set1_epi8(127 - '9')), _mm_set1_epi8(126 - '9' + '-'));
 	const __m128i line = _mm_cmpeq_epi8(v, _mm_set1_epi8('_'));
-	/* ':' and '=' differ by three bits; '8' to '?' that are both are few. */
-	const __m128i sign = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('=')),
-					  _mm_cmpeq_epi8(v, _mm_set1_epi8(':')));
+	const __m128i gap = _mm_cmpeq_epi8(_mm_or_si128(v, _mm_set1_epi8(1)), _mm_set1_epi8('/'));
 
-	*ret_word = (unsigned)_mm_movemask_epi8(
-		_mm_or_si128(_mm_or_si128(is_letter, is_number), _mm_or_si128(line, dash)));
-	*ret_sign = (unsigned)_mm_movemask_epi8(sign);
-	*ret_dash = (unsigned)_mm_movemask_epi8(dash);
+	static_assert('-' + 1 == '.' && '.' + 1 == '/' && '/' + 1 == '0', "one range");
+	*ret_gaps = (unsigned)_mm_movemask_epi8(gap);
+	return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, number), line)) ^ 0xffff;
+}
+
+/* 1 to 15 bytes, and zeros behind them. */
+static inline __m128i
+few_bytes(const char *s, size_t n)
+{
+	uint64_t low = 0, high = 0;
+	uint32_t first = 0, last = 0;
+
+	if (n >= sizeof(low)) {
+		memcpy(&low, s, sizeof(low));
+		memcpy(&high, s + n - sizeof(high), sizeof(high));
+		high = high >> 8 * (15 - n) >> 8;
+	} else if (n >= sizeof(first)) {
+		memcpy(&first, s, sizeof(first));
+		memcpy(&last, s + n - sizeof(last), sizeof(last));
+		low = first | (uint64_t)last << 8 * (n - sizeof(last));
+	} else {
+		low = (uint8_t)s[0] | (uint64_t)(uint8_t)s[n / 2] << 8 * (n / 2) |
+		      (uint64_t)(uint8_t)s[n - 1] << 8 * (n - 1);
+	}
+	return _mm_set_epi64x((int64_t)high, (int64_t)low);
+}
+
+/* Of the 16 bytes at @at, or what the text has of them. */
+static inline unsigned
+block_at(const struct pyaudit_value *text, uint32_t at, unsigned *ret_gaps)
+{
+	const char *s = text->s;
+	uint32_t n = text->len - at;
+	unsigned odd;
+
+	if (n >= 16)
+		return not_plain(_mm_loadu_si128((const __m128i *)(const void *)(s + at)), ret_gaps);
+	if (at == 0)
+		return not_plain(few_bytes(s, n), ret_gaps) & ((1u << n) - 1);
+	/* Together with some that were read. */
+	odd = not_plain(_mm_loadu_si128((const __m128i *)(const void *)(s + text->len - 16)), ret_gaps);
+	*ret_gaps >>= 16 - n;
+	return odd >> (16 - n);
 }
 #else
-static inline void
-classify(const char *s, unsigned *ret_word, unsigned *ret_sign, unsigned *ret_dash)
+static inline unsigned
+block_at(const struct pyaudit_value *text, uint32_t at, unsigned *ret_gaps)
 {
-	*ret_word = *ret_sign = *ret_dash = 0;
-	for (unsigned i = 0; i < 16; i++) {
-		*ret_word |= (unsigned)in_set(s[i], SET_URL) << i;
-		*ret_sign |= (unsigned)(s[i] == '=' || s[i] == ':') << i;
-		*ret_dash |= (unsigned)(s[i] == '-') << i;
+	unsigned odd = 0;
+
+	*ret_gaps = 0;
+	for (unsigned i = 0; i < 16 && at + i < text->len; i++) {
+		unsigned class = class_of(text->s[at + i]);
+
+		odd |= (unsigned)((class & PLAIN) == 0) << i;
+		*ret_gaps |= (unsigned)((class & (PLAIN | WORD_BYTE)) == PLAIN) << i;
 	}
+	return odd;
 }
 #endif
+
+/* What a text is made of, as far as a quick look tells. */
+struct quick {
+	uint32_t longest; /* of its words */
+	bool dash;	  /* a word begins with '-' */
+	bool sign;	  /* there is an '=' or ':' */
+	bool suspect;	  /* something may be found */
+};
+
+static inline bool
+has_beginning(const struct beginning all[128], const char *s)
+{
+	return (all[s[0] & 127].second >> (s[1] & 31) & 1) != 0;
+}
+
+/* The word at @at may be the beginning of a form, or of an option. */
+static inline void
+suspect_word(struct quick *quick, const struct pyaudit_secrets *ctx, const struct pyaudit_value *text,
+	     uint32_t at)
+{
+	struct pyaudit_secret form;
+
+	if (text->s[at] == '-')
+		quick->dash = true;
+	if (may_be_form(ctx, text->s + at, text->len - at) && find_form(ctx, text, at, &form))
+		quick->suspect = true;
+}
+
+/* False: there is more in the text than words and paths. Most have nothing else. */
+static inline bool
+read_plain(const struct pyaudit_secrets *ctx, const struct pyaudit_value *text, struct quick *ret)
+{
+	const char *s = text->s;
+	bool own = ctx->own != NULL;
+	uint32_t begun = 0, longest = 0, at, n;
+	unsigned gaps;
+
+	for (at = 0; at < text->len; at += 16) {
+		if (block_at(text, at, &gaps) != 0)
+			return false;
+		for (; gaps != 0; gaps &= gaps - 1) {
+			n = at + (uint32_t)__builtin_ctz(gaps) - begun;
+			longest = n > longest ? n : longest;
+			if (n > 0 && (has_beginning(token_beginnings, s + begun) || own))
+				suspect_word(ret, ctx, text, begun);
+			begun += n + 1;
+		}
+	}
+	n = text->len - begun;
+	ret->longest = n > longest ? n : longest;
+	if (n > 1 ? has_beginning(token_beginnings, s + begun) || own : n > 0)
+		suspect_word(ret, ctx, text, begun);
+	return true;
+}
+
+/* Nothing but a form can be found in a plain text, or an option at its beginning. */
+static bool
+is_plain_worth(struct pyaudit_secrets *ctx, const struct pyaudit_value *text, const struct quick *quick)
+{
+	uint8_t program;
+
+	if (quick->longest < RUN_MIN && !quick->dash)
+		return false;
+	if (quick->suspect || text->s[0] == '-')
+		return true;
+	/* What the closer look would have found out for the next text. */
+	program = ctx->word || text->s[0] == '_' ? 0 : program_of(text->s, text->len);
+	if (program != 0)
+		ctx->program = program;
+	return false;
+}
+
+/* In a text that is not plain, programs and their options are told apart by the closer look. */
+static inline void
+read_word(struct quick *quick, const struct pyaudit_secrets *ctx, const struct pyaudit_value *text,
+	  uint32_t at, uint32_t end)
+{
+	const char *s = text->s + at;
+
+	quick->longest = end - at > quick->longest ? end - at : quick->longest;
+	if (end == at)
+		return;
+	if (s[0] == '-')
+		quick->dash = quick->suspect = true;
+	if (text->len - at < 2)
+		return;
+	if (has_beginning(token_beginnings, s) || ctx->own != NULL)
+		suspect_word(quick, ctx, text, at);
+	if (has_beginning(program_beginnings, s) && may_begin(program_beginnings, s, text->len - at))
+		quick->suspect = true;
+}
+
+/* What stands between two words. */
+static inline void
+read_gap(struct quick *quick, const struct pyaudit_value *text, uint32_t at)
+{
+	unsigned class = class_of(text->s[at]);
+
+	if ((class & (SIGN | ESCAPE)) == 0)
+		return;
+	quick->sign = quick->sign || (class & SIGN) != 0;
+	if ((class & ESCAPE) != 0 || key_end(text->s, at) != 0 ||
+	    (may_be_userinfo(text, at) && memchr(text->s + at, '@', text->len - at) != NULL))
+		quick->suspect = true;
+}
+
+static inline bool
+is_worth(const struct quick *quick)
+{
+	return quick->suspect && (quick->longest >= RUN_MIN || quick->dash || quick->sign);
+}
+
+static bool
+is_mixed_worth(const struct pyaudit_secrets *ctx, const struct pyaudit_value *text)
+{
+	struct quick quick = {.longest = 0};
+	uint32_t begun = 0;
+	unsigned gaps, odd;
+
+	for (uint32_t at = 0; at < text->len && !is_worth(&quick); at += 16) {
+		odd = block_at(text, at, &gaps);
+		for (gaps |= odd; gaps != 0; gaps &= gaps - 1) {
+			uint32_t gap = at + (uint32_t)__builtin_ctz(gaps);
+
+			read_word(&quick, ctx, text, begun, gap);
+			read_gap(&quick, text, gap);
+			begun = gap + 1;
+		}
+	}
+	read_word(&quick, ctx, text, begun, text->len);
+	return is_worth(&quick);
+}
 
 bool
 pyaudit_secret_likely(struct pyaudit_secrets *ctx, const struct pyaudit_value *text)
 {
-	uint64_t runs = 0; /* of word characters: this block's bits above those of the one before */
+	struct quick plain = {.longest = 0};
 
 	/* Once for a text, which may be looked at twice: to measure and to write. */
 	ctx->own = atomic_load_explicit(&own_forms, memory_order_acquire);
@@ -859,29 +1047,13 @@ pyaudit_secret_likely(struct pyaudit_secrets *ctx, const struct pyaudit_value *t
 		return true;
 	if (ctx->word)
 		ctx->program = program_of(text->s, text->len);
+	if (text->len < SHORTEST)
+		return false;
+	if (read_plain(ctx, text, &plain))
+		return is_plain_worth(ctx, text, &plain);
 	if (text->len > 5 && memcmp(text->s, "PASS ", 5) == 0)
 		return true;
-	for (uint32_t at = 0; at < text->len; at += 16) {
-		unsigned word, sign, dash;
-		char tail[16] = {0};
-		uint64_t x;
-
-		if (text->len - at >= 16) {
-			classify(text->s + at, &word, &sign, &dash);
-		} else {
-			memcpy(tail, text->s + at, text->len - at);
-			classify(tail, &word, &sign, &dash);
-		}
-		runs = runs >> 16 | (uint64_t)word << 16;
-		x = runs & runs >> 1;
-		x &= x >> 2;
-		x &= x >> 4;
-		x &= x >> 8;
-		/* A '-' behind no word character begins an option. */
-		if ((x | sign | (dash & ~(unsigned)(runs >> 15))) != 0)
-			return true;
-	}
-	return false;
+	return is_mixed_worth(ctx, text);
 }
 
 static uint64_t

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Each name N is tests/unit/test_N.c, linked with pyaudit_judge.
-set(PYAUDIT_UNIT_AGENT ring codec fields proc switch secrets memo packages real)
+set(PYAUDIT_UNIT_AGENT ring codec fields proc switch secrets secrets_plain memo packages real)
+set(PYAUDIT_UNIT_secrets_plain_SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/secrets_plain.c)
 set(PYAUDIT_UNIT_memo_SOURCES ${CMAKE_SOURCE_DIR}/agent/memo.c)
 set(PYAUDIT_UNIT_packages_SOURCES ${CMAKE_SOURCE_DIR}/agent/packages.c)
 set(PYAUDIT_UNIT_switch_SOURCES ${CMAKE_SOURCE_DIR}/agent/switch.c)
