@@ -66,12 +66,30 @@ worth_of(enum trigger_kind kind, size_t len)
 	return 0;
 }
 
+/* The path whose last component the field is: what ends the one ends the other, and one look is enough for both. */
+static bool
+path_of(unsigned *field)
+{
+	if (*field == PYAUDIT_F_FILE_NAME)
+		*field = PYAUDIT_F_FILE_PATH;
+	else if (*field == PYAUDIT_F_EXEC_NAME)
+		*field = PYAUDIT_F_EXEC_PATH;
+	else
+		return false;
+	return true;
+}
+
 static void
 add_text(struct compiler *c, struct access *access, unsigned field, enum trigger_kind kind,
 	 const char *text, size_t len)
 {
-	size_t max = kind == TRIGGER_WITHIN ? GRAM_LITERAL_MAX : TRIGGER_LEN_MAX;
-	int worth;
+	int worth = worth_of(kind, len);
+	bool end_of_path = (kind == TRIGGER_WHOLE || kind == TRIGGER_SUFFIX) && len > 0 && path_of(&field);
+	size_t max;
+
+	if (end_of_path)
+		kind = TRIGGER_SUFFIX;
+	max = kind == TRIGGER_WITHIN ? GRAM_LITERAL_MAX : TRIGGER_LEN_MAX;
 
 	if (len > max) {
 		if (kind == TRIGGER_SUFFIX)
@@ -80,12 +98,13 @@ add_text(struct compiler *c, struct access *access, unsigned field, enum trigger
 			kind = TRIGGER_PREFIX;
 		len = max;
 	}
-	if (len == 0 && kind != TRIGGER_WHOLE)
+	if (len == 0 && kind != TRIGGER_WHOLE) {
 		kind = TRIGGER_ANY;
+		worth = 0;
+	}
 	/* Asking for packages may have listings read: where anything else narrows it down, that comes first. */
-	worth = field == PYAUDIT_F_CALLER_PACKAGE || field == PYAUDIT_F_STACK_PACKAGE
-			? 1
-			: worth_of(kind, len);
+	if (field == PYAUDIT_F_CALLER_PACKAGE || field == PYAUDIT_F_STACK_PACKAGE)
+		worth = 1;
 	add_trigger(c, access, field, kind, text, len, 0, worth);
 }
 

@@ -267,6 +267,25 @@ the_name_of_an_event_leads_to_no_rule_that_anything_else_leads_to(void **state)
 	image_fini(&image);
 }
 
+/* What ends a name ends its path: one walk from the end finds both. */
+static void
+names_are_looked_up_at_the_end_of_their_path(void **state)
+{
+	struct compile_options options = {.generation = 1};
+	struct image image = build(ONE_RULE("\"@file\"", "\"file.name in ['id_rsa', '.netrc'] or file.path endswith '.pem'\""),
+				   &options);
+	const char *base = image.bytes;
+	const struct pyaudit_slot *slot = pyaudit_image_slot(base, "open");
+	const struct pyaudit_program *program = (const void *)(base + pyaudit_get32(slot->program));
+	const struct pyaudit_index *index = (const void *)(base + pyaudit_get32(program->indexes));
+
+	(void)state;
+	assert_int_equal(pyaudit_get32(program->n_indexes), 1);
+	assert_int_equal(index->field, PYAUDIT_F_FILE_PATH);
+	assert_int_equal(index->parts, PYAUDIT_INDEX_BACKWARD);
+	image_fini(&image);
+}
+
 static void
 mistakes_name_the_place_of_the_value(void **state)
 {
@@ -476,6 +495,7 @@ main(void)
 		cmocka_unit_test(fields_of_events_stand_before_those_of_processes),
 		cmocka_unit_test(rules_that_never_hold_cost_nothing),
 		cmocka_unit_test(the_name_of_an_event_leads_to_no_rule_that_anything_else_leads_to),
+		cmocka_unit_test(names_are_looked_up_at_the_end_of_their_path),
 		cmocka_unit_test(mistakes_name_the_place_of_the_value),
 		cmocka_unit_test(conditions_on_processes_have_a_limit),
 		cmocka_unit_test(thousands_of_rules_compile_in_no_time),
