@@ -375,21 +375,42 @@ encode_args(struct encode_values *values, PyObject *args)
 	return values->n;
 }
 
+/* What costs a few loads. */
+static inline bool
+plain_arg(struct encode_values *values, PyObject *object, PyObject *type, struct pyaudit_value *ret)
+{
+	int64_t number;
+
+	if (type == python.PyUnicode_Type && is_exact_ascii(object))
+		exact_str(values->text, object, ret);
+	else if (object == python._Py_NoneStruct)
+		set_number(ret, PYAUDIT_TAG_NONE, 0);
+	else if (type == python.PyLong_Type &&
+		 python_small_int(object, python.int_size, python.int_tagged, &number))
+		set_number(ret, PYAUDIT_TAG_INT, number);
+	else if (object == python._Py_TrueStruct || object == python._Py_FalseStruct)
+		set_number(ret, PYAUDIT_TAG_BOOL, object == python._Py_TrueStruct);
+	else
+		return false;
+	return true;
+}
+
 void
 encode_arg(struct encode_values *values, PyObject *args, unsigned n)
 {
 	PyObject *object = tuple_item(args, n);
 	PyObject *type = python_type(object);
-	unsigned long flags = 0;
+	struct pyaudit_value *ret = &values->value[n];
+	unsigned long flags;
 
-	/* Lists are the exception; most arguments are told by their exact type. */
-	if (type != python.PyUnicode_Type && type != python.PyLong_Type &&
-	    object != python._Py_NoneStruct)
-		flags = python.PyType_GetFlags(type) & (PY_TYPE_LIST | PY_TYPE_TUPLE);
+	/* Most arguments are told by their exact type; lists are the exception. */
+	if (plain_arg(values, object, type, ret))
+		return;
+	flags = python.PyType_GetFlags(type) & (PY_TYPE_LIST | PY_TYPE_TUPLE);
 	if (flags != 0)
-		sequence(values, object, flags == PY_TYPE_TUPLE, &values->value[n]);
+		sequence(values, object, flags == PY_TYPE_TUPLE, ret);
 	else
-		scalar(values->text, object, &values->value[n]);
+		scalar(values->text, object, ret);
 }
 
 uint32_t
@@ -399,22 +420,9 @@ encode_plain(struct encode_values *values, PyObject *args, unsigned n)
 
 	for (unsigned i = 0; i < n; i++) {
 		PyObject *object = tuple_item(args, i);
-		PyObject *type = python_type(object);
-		struct pyaudit_value *v = &values->value[i];
-		int64_t number;
 
-		if (type == python.PyUnicode_Type && is_exact_ascii(object))
-			exact_str(values->text, object, v);
-		else if (object == python._Py_NoneStruct)
-			set_number(v, PYAUDIT_TAG_NONE, 0);
-		else if (type == python.PyLong_Type &&
-			 python_small_int(object, python.int_size, python.int_tagged, &number))
-			set_number(v, PYAUDIT_TAG_INT, number);
-		else if (object == python._Py_TrueStruct || object == python._Py_FalseStruct)
-			set_number(v, PYAUDIT_TAG_BOOL, object == python._Py_TrueStruct);
-		else
-			continue;
-		filled |= UINT32_C(1) << i;
+		if (plain_arg(values, object, python_type(object), &values->value[i]))
+			filled |= UINT32_C(1) << i;
 	}
 	return filled;
 }

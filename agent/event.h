@@ -166,6 +166,15 @@ pyaudit_value_is_text(const struct pyaudit_value *v)
  */
 bool pyaudit_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value *ret);
 
+/* Fields that are an argument as it stands, and the argument; absent where it is no text. Not copied, for
+ * what was written a moment ago in small parts is not to be had at once by a wide load. */
+#define PYAUDIT_PLAIN_FIELDS                                                                                        \
+	(UINT64_C(1) << PYAUDIT_F_EXEC_CWD | UINT64_C(1) << PYAUDIT_F_FILE_PATH | UINT64_C(1) << PYAUDIT_F_FILE_TARGET | \
+	 UINT64_C(1) << PYAUDIT_F_URL_FULL | UINT64_C(1) << PYAUDIT_F_IMPORT_MODULE |                                    \
+	 UINT64_C(1) << PYAUDIT_F_CODE_FILENAME | UINT64_C(1) << PYAUDIT_F_CODE_SOURCE |                                 \
+	 UINT64_C(1) << PYAUDIT_F_LIB_PATH)
+const struct pyaudit_value *pyaudit_field_plain(struct pyaudit_event *event, unsigned field);
+
 /* proc.c: what the arguments and the control group of a process say of it */
 
 /* The script of a Python process: a path, "-c", "-m module" (made in @buf) or "-" (standard

@@ -37,11 +37,11 @@ source_of(const struct pyaudit_event *event, unsigned field)
 	return NULL;
 }
 
+static const struct pyaudit_value absent;
+
 static const struct pyaudit_value *
 argument(struct pyaudit_event *event, unsigned n)
 {
-	static const struct pyaudit_value absent;
-
 	if (n >= event->n_args)
 		return &absent;
 	pyaudit_event_need_arg(event, n);
@@ -52,7 +52,6 @@ argument(struct pyaudit_event *event, unsigned n)
 static const struct pyaudit_value *
 plain(struct pyaudit_event *event, unsigned field)
 {
-	static const struct pyaudit_value absent;
 	const struct pyaudit_source *source = source_of(event, field);
 	const struct pyaudit_value *v;
 
@@ -88,10 +87,15 @@ give_bool(bool holds, struct pyaudit_value *ret)
 	return true;
 }
 
+/* Part by part: a value made elsewhere and copied is read at once before its parts are written. */
 static bool
 give_part(const char *s, size_t len, struct pyaudit_value *ret)
 {
-	*ret = pyaudit_value_text(s, len);
+	ret->type = PYAUDIT_TAG_STR;
+	ret->flags = 0;
+	ret->n_items = 0;
+	ret->len = ret->full_len = (uint32_t)len;
+	ret->s = s;
 	return true;
 }
 
@@ -584,6 +588,18 @@ secret_kinds(struct pyaudit_event *event, struct pyaudit_value *ret)
 	return true;
 }
 
+const struct pyaudit_value *
+pyaudit_field_plain(struct pyaudit_event *event, unsigned field)
+{
+	const struct pyaudit_source *first = pyaudit_event_sources[event->id];
+	const struct pyaudit_value *v;
+
+	/* What most events are about stands first in their rows. */
+	v = first->field == field && first->how == PYAUDIT_HOW_ARG ? argument(event, first->arg)
+								   : plain(event, field);
+	return pyaudit_value_is_text(v) ? v : &absent;
+}
+
 bool
 pyaudit_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value *ret)
 {
@@ -613,8 +629,8 @@ pyaudit_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value 
 	case PYAUDIT_F_EXEC_SHELL:
 		return exec_shell(event, ret);
 	case PYAUDIT_F_FILE_NAME:
-		return give_text(plain(event, PYAUDIT_F_FILE_PATH), &path) &&
-		       give_last_component(&path, ret);
+		v = pyaudit_field_plain(event, PYAUDIT_F_FILE_PATH);
+		return v->type != 0 && give_last_component(v, ret);
 	case PYAUDIT_F_FILE_WRITE:
 		return file_write(event, ret);
 	case PYAUDIT_F_FILE_FD:

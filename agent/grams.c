@@ -5,26 +5,21 @@
  *
  * Where the grams are few or alike, the table has masks, by which 16 or 32 places are asked at once, with
  * one shuffle of bytes for each half of each byte of a gram (the idea is Hyperscan's Teddy). They let
- * pass a few places more than there are grams; the filter has the next word. Which instructions the
- * processor has is asked when the first value is searched, not when the library is loaded: most programs
- * that load it are not Python.
+ * pass a few places more than there are grams; the filter has the next word.
  */
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "grams.h"
+#include "vectors.h"
 
 #ifdef __x86_64__
-#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
 #define get16(v) pyaudit_load16((v).b)
 #define get32(v) pyaudit_load32((v).b)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
-
-static atomic_uint vectors;
 
 struct search {
 	const uint8_t *base;
@@ -141,6 +136,14 @@ struct masks16 {
 	__m128i low[4], high[4];
 };
 
+/* Loops over the bytes of a gram are written out: compilers would keep the masks in memory. */
+static inline __attribute__((always_inline, target("ssse3"))) void
+load16(struct masks16 *masks, const struct pyaudit_gram_masks *tables, size_t k)
+{
+	masks->low[k] = _mm_loadu_si128((const void *)tables[k].low);
+	masks->high[k] = _mm_loadu_si128((const void *)tables[k].high);
+}
+
 /* The groups that have byte @k of a gram at each of the places from @s on. */
 static inline __attribute__((always_inline, target("ssse3"))) __m128i
 groups16(const struct masks16 *masks, const char *s, size_t k)
@@ -174,9 +177,12 @@ scan16(const struct search *search, const struct pyaudit_gram_masks *tables, siz
 	uint32_t places;
 	size_t pos = 0;
 
-	for (size_t k = 0; k < width; k++) {
-		masks.low[k] = _mm_loadu_si128((const void *)tables[k].low);
-		masks.high[k] = _mm_loadu_si128((const void *)tables[k].high);
+	load16(&masks, tables, 0);
+	if (width > 1)
+		load16(&masks, tables, 1);
+	if (width > 2) {
+		load16(&masks, tables, 2);
+		load16(&masks, tables, 3);
 	}
 	if (n < 16) {
 		char padded[16 + 4] = {0};
@@ -200,7 +206,14 @@ struct masks32 {
 	__m256i low[4], high[4];
 };
 
-/* The groups that have byte @k of a gram at each of the places from @s on. */
+static inline __attribute__((always_inline, target("avx2"))) void
+load32(struct masks32 *masks, const struct pyaudit_gram_masks *tables, size_t k)
+{
+	masks->low[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)tables[k].low));
+	masks->high[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)tables[k].high));
+}
+
+/* The same for 32 places. */
 static inline __attribute__((always_inline, target("avx2"))) __m256i
 groups32(const struct masks32 *masks, const char *s, size_t k)
 {
@@ -231,11 +244,12 @@ scan32(const struct search *search, const struct pyaudit_gram_masks *tables, siz
 {
 	struct masks32 masks;
 
-	for (size_t k = 0; k < width; k++) {
-		masks.low[k] = _mm256_broadcastsi128_si256(
-			_mm_loadu_si128((const void *)tables[k].low));
-		masks.high[k] = _mm256_broadcastsi128_si256(
-			_mm_loadu_si128((const void *)tables[k].high));
+	load32(&masks, tables, 0);
+	if (width > 1)
+		load32(&masks, tables, 1);
+	if (width > 2) {
+		load32(&masks, tables, 2);
+		load32(&masks, tables, 3);
 	}
 	for (size_t pos = 0; pos < n; pos += 32) {
 		uint32_t places;
@@ -291,30 +305,6 @@ scan_masks(const struct search *search, const struct pyaudit_gram_masks *tables)
 	return true;
 }
 
-/* Does the kernel keep the registers of 32 bytes of a thread? */
-static bool
-wide_registers_are_kept(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	(void)high;
-	return (low & 6) == 6;
-}
-
-static enum pyaudit_vectors
-ask_processor(void)
-{
-	unsigned a, b, c, d;
-
-	if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_SSSE3) == 0)
-		return PYAUDIT_VECTORS_NONE;
-	if ((c & bit_OSXSAVE) == 0 || (c & bit_AVX) == 0 || !wide_registers_are_kept() ||
-	    __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (b & bit_AVX2) == 0)
-		return PYAUDIT_VECTORS_16;
-	return PYAUDIT_VECTORS_32;
-}
-
 #else
 
 static inline bool
@@ -325,39 +315,7 @@ scan_masks(const struct search *search, const struct pyaudit_gram_masks *tables)
 	return false;
 }
 
-static enum pyaudit_vectors
-ask_processor(void)
-{
-	return PYAUDIT_VECTORS_NONE;
-}
-
 #endif
-
-static __attribute__((noinline)) unsigned
-find_vectors(void)
-{
-	unsigned found = ask_processor();
-
-	atomic_store_explicit(&vectors, found, memory_order_relaxed);
-	return found;
-}
-
-enum pyaudit_vectors
-pyaudit_vectors(void)
-{
-	unsigned known = atomic_load_explicit(&vectors, memory_order_relaxed);
-
-	return UNLIKELY(known == PYAUDIT_VECTORS_UNKNOWN) ? find_vectors() : known;
-}
-
-void
-pyaudit_vectors_limit(enum pyaudit_vectors most)
-{
-	unsigned found = find_vectors();
-
-	if (most != PYAUDIT_VECTORS_UNKNOWN && most < found)
-		atomic_store_explicit(&vectors, most, memory_order_relaxed);
-}
 
 void
 pyaudit_grams_scan(const uint8_t *base, const struct pyaudit_grams *grams, const char *s, size_t len,

@@ -51,7 +51,8 @@ struct thread {
 	uint32_t epoch; /* of the process this tid was asked in; 0: not yet */
 	uint32_t tid;
 	uint32_t depth; /* of the event at hand, 0 outside */
-	uint32_t n_new; /* events since one that was known again */
+	uint32_t debt;	/* looks into the table of what is known that are not paid for yet */
+	uint32_t n_untried; /* events, while there are too many of them */
 };
 
 static _Thread_local struct thread thread;
@@ -381,17 +382,28 @@ is_passed_over(const struct policy *policy, struct pyaudit_event *event, PyObjec
 	return true;
 }
 
-/* Where one event after the other is new, to look each up in the table of what is known, and to put it there, is a
- * quarter of its cost, and for nothing: then one in eight is tried, until one is known. */
-#define NEW_MAX 64
-#define NEW_STEP 8
+/* To look an event up in the table of what is known, and to put it there, costs as much as to judge it by most
+ * policies. Where one event after the other is new that is for nothing: a look that finds something pays for
+ * some more, and while too many are not paid for, one event in so many is tried. A prime, so that a program that
+ * goes through the same files again and again is not asked for the same of them each time. */
+#define DEBT_MAX 64
+#define PAID_BY_ONE 8
+#define TRIED_EVERY 17
 
 static inline bool
 may_be_known(void)
 {
-	uint32_t n = thread.n_new++;
+	if (thread.debt < DEBT_MAX) {
+		thread.debt++;
+		return true;
+	}
+	return thread.n_untried++ % TRIED_EVERY == 0;
+}
 
-	return n < NEW_MAX || n % NEW_STEP == 0;
+static inline void
+was_known(void)
+{
+	thread.debt -= thread.debt < PAID_BY_ONE ? thread.debt : PAID_BY_ONE;
 }
 
 /* An event that is known to concern nobody; its arguments are there. */
@@ -426,20 +438,21 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 	struct pyaudit_verdict verdict;
 	struct memo_key key;
 	unsigned n_args;
-	uint32_t plain;
-	bool keyed;
+	uint32_t plain = 0;
+	bool keyed = false;
 	int rule;
 
 	if (UNLIKELY(!python.measured))
 		python_measure();
 	n_args = encode_args(&raised.values, args);
-	plain = encode_plain(&raised.values, args, n_args);
 	/* Names of others are not in the key, and what is announced or recorded is so each time. */
-	keyed = slot->flags == PYAUDIT_SLOT_JUDGE && id != PYAUDIT_EV_OTHER &&
-		plain == (UINT32_C(1) << n_args) - 1 && may_be_known() &&
-		memo_key(&key, policy->serial, id, values, n_args);
+	if (slot->flags == PYAUDIT_SLOT_JUDGE && id != PYAUDIT_EV_OTHER && may_be_known()) {
+		plain = encode_plain(&raised.values, args, n_args);
+		keyed = plain == (UINT32_C(1) << n_args) - 1 &&
+			memo_key(&key, policy->serial, id, values, n_args);
+	}
 	if (keyed && memo_has(&key) && !is_paused()) {
-		thread.n_new = 0;
+		was_known();
 		if (policy->context > 0)
 			remember_known(slot, name, values, n_args);
 		return GO_ON;

@@ -15,11 +15,12 @@
 #include "memo.h"
 #include "pyaudit/policy.h"
 
-#define N_WORDS (MEMO_ENTRY_SIZE / 8 - 2)
+#define N_WORDS (MEMO_ENTRY_SIZE / 8 - 3)
 
 struct entry {
 	_Atomic uint64_t version;
 	_Atomic uint64_t seen; /* hash of what came last: the second time it is written */
+	_Atomic uint64_t hash; /* of what stands here: most others are told by it */
 	_Atomic uint64_t words[N_WORDS];
 };
 static_assert(sizeof(struct entry) == MEMO_ENTRY_SIZE, "entry size");
@@ -199,7 +200,7 @@ memo_has(const struct memo_key *key)
 	const _Atomic uint64_t *word = entry->words;
 	uint64_t version = load(&entry->version);
 
-	if ((version & 1) != 0 || load(word++) != key->head)
+	if ((version & 1) != 0 || load(&entry->hash) != key->hash || load(word++) != key->head)
 		return false;
 	for (unsigned i = 0; i < key->n_values; i++)
 		if (!value_is(&word, &key->values[i]))
@@ -218,6 +219,7 @@ write_entry(struct entry *entry, const struct memo_key *key)
 	    !atomic_compare_exchange_strong_explicit(&entry->version, &version, version + 1,
 						     memory_order_acq_rel, memory_order_relaxed))
 		return;
+	store(&entry->hash, key->hash);
 	store(word++, key->head);
 	for (unsigned i = 0; i < key->n_values; i++)
 		put_value(&word, &key->values[i]);

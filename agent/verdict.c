@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "grams.h"
+#include "vectors.h"
 #include "verdict.h"
 
 /* Fields that are asked of an event stand before those of the process. */
@@ -204,6 +205,8 @@ path_is_plain(const char *s, size_t len)
 
 	if (len > 0 && s[0] == '.')
 		return false;
+	if (len >= 33 && pyaudit_vectors() == PYAUDIT_VECTORS_32)
+		return !pyaudit_odd_slashes_32(s, len);
 	if (len >= 17) {
 		/* The last step overlaps the one before. */
 		bytes16 found = odd_slashes(s + len - 17);
@@ -585,6 +588,8 @@ field_value(struct judge *j, unsigned field)
 {
 	struct pyaudit_value *v = &j->values[field];
 
+	if ((PYAUDIT_PLAIN_FIELDS >> field & 1) != 0)
+		return pyaudit_field_plain(j->event, field);
 	if ((j->fetched >> field & 1) == 0) {
 		j->fetched |= UINT64_C(1) << field;
 		if (!pyaudit_field(j->event, field, v))
@@ -724,8 +729,10 @@ label_fits(const struct pyaudit_trie_node *node, size_t n, const char *s, size_t
 	return (bytes ^ get64(node->label)) << (64 - 8 * n) == 0;
 }
 
-static inline void
-walk(struct judge *j, const struct pyaudit_trie *trie, const char *s, size_t len, bool backward)
+/* Triggers the rules on the way of the text. With @look only says whether there are any, which is no
+ * nearly always, and to say so takes no call. */
+static inline __attribute__((always_inline)) bool
+walk(struct judge *j, const struct pyaudit_trie *trie, const char *s, size_t len, bool backward, bool look)
 {
 	const struct pyaudit_trie_node *nodes = at(j->base, trie->nodes);
 	const struct pyaudit_trie_node *node = nodes;
@@ -737,36 +744,42 @@ walk(struct judge *j, const struct pyaudit_trie *trie, const char *s, size_t len
 		uint32_t child;
 
 		if (n > len - i || !label_fits(node, n, s, len, i, backward))
-			return;
+			return false;
 		i += n;
-		if (UNLIKELY(!list_is_empty(&node->here)))
+		if (UNLIKELY(!list_is_empty(&node->here))) {
+			if (look)
+				return true;
 			trigger(j, &node->here);
+		}
 		if (i == len)
 			break;
 		child = (uint32_t)(uint8_t)(backward ? s[len - 1 - i] : s[i]) - node->low;
 		if (child >= get16(node->n_children))
-			return;
+			return false;
 		i++;
 		children = at(j->base, node->children);
 		child = get32(children[child]);
 		if (child == 0)
-			return;
+			return false;
 		node = &nodes[child];
 	}
-	if (!list_is_empty(&node->end))
+	if (list_is_empty(&node->end))
+		return false;
+	if (!look)
 		trigger(j, &node->end);
+	return true;
 }
 
 static __attribute__((noinline)) void
 walk_forward(struct judge *j, const struct pyaudit_trie *trie, const char *s, size_t len)
 {
-	walk(j, trie, s, len, false);
+	(void)walk(j, trie, s, len, false, false);
 }
 
 static __attribute__((noinline)) void
 walk_backward(struct judge *j, const struct pyaudit_trie *trie, const char *s, size_t len)
 {
-	walk(j, trie, s, len, true);
+	(void)walk(j, trie, s, len, true, false);
 }
 
 /* A path that is not in normal form: walks the normal one, made in the event's scratch; where that
@@ -791,6 +804,15 @@ static void
 found_within(void *data, const struct pyaudit_list *rules)
 {
 	trigger(data, rules);
+}
+
+static inline void
+scan(struct judge *j, const struct pyaudit_index *index, const char *s, size_t len)
+{
+	for (unsigned i = 0; i < 3; i++)
+		if ((index->parts & PYAUDIT_INDEX_GRAMS << i) != 0)
+			pyaudit_grams_scan(j->base, at(j->base, index->grams[i]), s, len, found_within,
+					   j);
 }
 
 static __attribute__((noinline)) void
@@ -848,16 +870,22 @@ look_up(struct judge *j, const struct pyaudit_index *index, const struct pyaudit
 			look_up_number(j, index, v->i);
 		return;
 	}
-	if ((parts & PYAUDIT_INDEX_FORWARD) != 0)
-		walk(j, at(j->base, index->forward), s, len, false);
+	if ((parts & PYAUDIT_INDEX_FORWARD) != 0) {
+		const struct pyaudit_trie *trie = at(j->base, index->forward);
+
+		if (UNLIKELY(walk(j, trie, s, len, false, true)))
+			walk_forward(j, trie, s, len);
+	}
 	if ((parts & PYAUDIT_INDEX_PATHS) != 0 && UNLIKELY(!path_is_plain(s, len)))
 		walk_normalised(j, index, s, len);
-	if ((parts & PYAUDIT_INDEX_BACKWARD) != 0)
-		walk_backward(j, at(j->base, index->backward), s, len);
-	for (unsigned i = 0; i < 3 && parts >= (unsigned)PYAUDIT_INDEX_GRAMS << i; i++)
-		if ((parts & PYAUDIT_INDEX_GRAMS << i) != 0)
-			pyaudit_grams_scan(j->base, at(j->base, index->grams[i]), s, len,
-					   found_within, j);
+	if ((parts & PYAUDIT_INDEX_BACKWARD) != 0) {
+		const struct pyaudit_trie *trie = at(j->base, index->backward);
+
+		if (UNLIKELY(walk(j, trie, s, len, true, true)))
+			walk_backward(j, trie, s, len);
+	}
+	if (parts >= PYAUDIT_INDEX_GRAMS)
+		scan(j, index, s, len);
 	if ((parts & PYAUDIT_INDEX_ADDRESS) != 0)
 		look_up_address(j, index, s, len);
 	if (get16(index->n_automata) != 0)

@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "compile.h"
-#include "grams.h"
 #include "rules.h"
+#include "vectors.h"
 #include "verdict.h"
 
 #define TEXT_MAX 110

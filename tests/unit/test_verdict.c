@@ -20,10 +20,10 @@
 #include <cmocka.h>
 
 #include "compile.h"
-#include "grams.h"
 #include "memo.h"
 #include "reference.h"
 #include "rules.h"
+#include "vectors.h"
 #include "verdict.h"
 
 static unsigned long n_pairs = 200000;
@@ -231,6 +231,12 @@ operators_on_paths_hold_as_documented(void **state)
 		{"file.path under '/a/b'", "/a/b/c/../../../x", false},
 		{"file.path under ['/a', '/b']", "/b/x", true},
 		{"file.name = 'passwd'", "/etc/passwd", true},
+		{"file.name = 'passwd'", "passwd", true},
+		{"file.name = 'passwd'", "/etc/xpasswd", false},
+		{"file.name = 'passwd'", "/etc/passwd/", false},
+		{"file.name = ''", "/etc/passwd/", true},
+		{"file.name endswith 'wd'", "/etc/passwd", true},
+		{"file.name endswith '/passwd'", "/etc/passwd", false},
 		{"exists file.path", "x", true},
 		{"exists exec.path", "x", false},
 		{"not exists exec.path", "x", true},
@@ -583,7 +589,7 @@ more_hits_than_fit_keep_the_strongest(void **state)
 		assert_int_equal(v.hits[i], i - 5);
 }
 
-/* The quick look for what needs normalising takes eight bytes at a time. */
+/* The quick look for what needs normalising takes 16 or 32 bytes at a time. */
 static void
 odd_slashes_are_seen_wherever_they_stand(void **state)
 {
@@ -593,20 +599,30 @@ odd_slashes_are_seen_wherever_they_stand(void **state)
 	struct image image = build(set, &plain_options);
 	struct pyaudit_verdict verdict;
 	struct scene scene;
-	char path[80];
+	char path[160];
 
 	(void)state;
-	for (int n = 1; n < 40; n++)
-		for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
-			(void)snprintf(path, sizeof(path), "/%.*s%s", n,
-				       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", odd[i]);
-			scene_init(&scene, "open");
-			scene.args[0] = text(path);
-			scene.event.n_args = 1;
-			judge(&image, &scene, &verdict);
-			if (verdict.n_hits != 1)
-				fail_msg("%s", path);
-		}
+	for (size_t at = 0; at < 3 * 110 * (sizeof(odd) / sizeof(odd[0])); at++) {
+		const char *end = odd[at % (sizeof(odd) / sizeof(odd[0]))];
+		size_t n = 1 + at / (sizeof(odd) / sizeof(odd[0])) % 110;
+
+		pyaudit_vectors_limit(PYAUDIT_VECTORS_UNKNOWN);
+		pyaudit_vectors_limit((enum pyaudit_vectors)(PYAUDIT_VECTORS_NONE + at % 3));
+		memset(path, 'a', sizeof(path));
+		path[0] = '/';
+		(void)snprintf(path + 1 + n, sizeof(path) - 1 - n, "%s", end);
+		scene_init(&scene, "open");
+		scene.args[0] = text(path);
+		scene.event.n_args = 1;
+		judge(&image, &scene, &verdict);
+		if (verdict.n_hits != 1)
+			fail_msg("%s", path);
+		path[1 + n] = 'a'; /* no slash before the dots: one name */
+		judge(&image, &scene, &verdict);
+		if (verdict.n_hits != (strncmp(end, "//", 2) == 0))
+			fail_msg("%s", path);
+	}
+	pyaudit_vectors_limit(PYAUDIT_VECTORS_UNKNOWN);
 	image_fini(&image);
 	rules_free(set);
 }
