@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that no compiler makes: lint.py headers|help|events|journal|symbols|maps|shippers|paths|includes|performance
+"""Checks that no compiler makes: lint.py headers|compilers|help|events|journal|symbols|maps|shippers|paths|includes|performance
 
 PYAUDIT_BUILD names the build tree, CC the compiler. Exit status 1 with one line for each finding,
 77 where the check cannot be made.
 """
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -52,6 +53,25 @@ def lint_headers():
             input=source.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode:
             yield "%s does not compile alone:\n%s" % (header.relative_to(ROOT), done.stdout.decode())
+
+
+def lint_compilers():
+    """What gcc builds, clang takes as well: the fuzzers are built by it."""
+    if shutil.which("clang") is None:
+        print("skipped: no clang")
+        sys.exit(SKIPPED)
+    commands = {entry["file"]: shlex.split(entry["command"]) for entry in json.loads(text(BUILD / "compile_commands.json"))}
+
+    def check(file):
+        words = commands[file]
+        flags = [w for w in words[1:words.index("-o")] if w.startswith(("-D", "-I", "-W", "-std")) or w == "-isystem"
+                 or words[words.index(w) - 1] == "-isystem"]
+        done = subprocess.run(["clang", *flags, "-Werror", "-Wno-unknown-warning-option", "-fsyntax-only", file],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=BUILD)
+        return done.stdout.decode() if done.returncode else ""
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from filter(None, pool.map(check, sorted(commands)))
 
 
 def options_of(words):
