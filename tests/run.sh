@@ -76,6 +76,8 @@ deps_install cmd=cc:gcc:gcc cmd=make:make:make cmd=cmake:cmake:cmake \
 	opt=py=ensurepip:python3-venv:python3-libs opt=py=wheel:python3-wheel:python3-wheel opt=py=cffi:python3-cffi:python3-cffi \
 	opt=py=setuptools:python3-setuptools:python3-setuptools opt=py=test.test_code:libpython3-testsuite:python3-test \
 	opt=file=/usr/lib/uwsgi/plugins/python3_plugin.so:uwsgi-plugin-python3:uwsgi-plugin-python3 \
+	opt=cmd=apache2:apache2-bin:httpd \
+	opt=file=/usr/lib/apache2/modules/mod_wsgi.so:libapache2-mod-wsgi-py3:python3-mod_wsgi \
 	opt=file=/usr/bin/python3-config:python3-dev:python3-devel \
 	opt=file=/lib/systemd/systemd-journald:systemd:systemd $(ordinary_wants) ||
 	give_up "packages could not be installed"

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import MARK, MARKS, NO_EXEC, PATIENCE, clean_env, of_kind, rule, wait_for
+from conftest import MARK, MARKS, NO_EXEC, PATIENCE, clean_env, lost_of, of_kind, rule, rules_of, wait_for
 
 # Every way in which looking at an object could run its code says so and spoils the exit status.
 HOSTILE = r"""
@@ -252,6 +252,57 @@ def test_subinterpreters(daemon, python):
     assert done.returncode == 0, done
     assert done.stdout.decode() == "[Errno 1] pyauditd: rule 'no-exec' denied os.system\ndone\n", done
     wait_for(lambda: [e["args"] for e in of_kind(server.events(), "event", event=MARK)] == [["inside"]], "its event")
+
+
+OWN_GIL = """
+import sys, threading
+if sys.version_info < (3, 12): raise SystemExit(77)
+try: import _interpreters as module
+except ImportError: import _xxsubinterpreters as module
+WORK = '''
+import os, sys
+denied = 0
+for i in range(100):
+    sys.audit('%(mark)s', %%d * 1000 + i, 'text', ['a', b'b'])
+    if i %% 20 == 0:
+        try: os.system('id')
+        except PermissionError: denied += 1
+sys.audit('%(mark)s', %%d * 1000 + 100 + denied)
+'''
+results = []
+def work(k):
+    one = module.create()  # isolated, which means a GIL of its own
+    if hasattr(module, 'get_config'): assert module.get_config(one).gil == 'own'
+    results.append(module.run_string(one, WORK.replace('%%d', str(k))))
+    module.destroy(one)
+for first in (1, 5):
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(first, first + 4)]
+    for t in threads: t.start()
+    for i in range(100): sys.audit('%(mark)s', first * 100000 + i)
+    for t in threads: t.join()
+print(results == [None] * 8)
+""" % {"mark": MARK}
+
+
+def test_interpreters_with_a_gil_of_their_own(daemon, python):
+    """Four at a time, and the main one: nothing is lost or comes twice, each denial holds and is told."""
+    server = daemon(NO_EXEC, MARKS)
+    done = server.run([python, "-I", "-W", "ignore", "-c", OWN_GIL])
+    if done.returncode == 77:
+        pytest.skip("%s has one GIL for all" % python.tag)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"True\n", b"")
+    said = [k * 1000 + i for k in range(1, 9) for i in list(range(100)) + [105]]
+    said += [first * 100000 + i for first in (1, 5) for i in range(100)]
+
+    def arrived():
+        events = server.events()
+        alerts = [e for e in of_kind(events, "alert") if rules_of(e) == ["no-exec"]]
+        told = of_kind(events, "event", event=MARK)
+        return (told, alerts, lost_of(events)) if len(told) + len(alerts) + lost_of(events) >= len(said) + 40 else None
+
+    told, alerts, lost = wait_for(arrived, "%d events and 40 alerts" % len(said), 30)
+    assert (len(alerts), lost) == (40, 0)  # all of them have room in the ring
+    assert sorted(e["args"][0] for e in told) == sorted(said)
 
 
 def test_run_as_a_module(daemon, python):

@@ -205,10 +205,11 @@ def ask(server, port, n, log):
         return None
 
 
-def serve(server, tmp_path, command, requests, ends=True):
+def serve(server, tmp_path, command, requests, ends=True, conf=""):
     """Runs a web server under the daemon's agent, asks it @requests times, ends it; by force if it not always @ends."""
     port, log = free_port(), tmp_path / "log"
     (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "conf").write_text(conf.replace("PORT", str(port)))
     with open(str(log), "wb") as out:
         web = subprocess.Popen([w.replace("PORT", str(port)) for w in command], cwd=str(tmp_path), stdout=out, stderr=out,
                                stdin=subprocess.DEVNULL, env=server.env(), start_new_session=True)
@@ -287,5 +288,60 @@ def test_uwsgi(daemon, tmp_path):
         serve(server, tmp_path, [uwsgi, "--plugin", "python3", "--http-socket", "127.0.0.1:PORT", "--master", "--processes", "2",
                                  "--wsgi-file", "app.py", "--die-on-term"], 50,
               ends=False)  # one in some twenty does not, with the agent and without
+        all_told(server, 50)
+        server.stop()
+
+
+APACHE = """ServerRoot "%(place)s"
+ServerName localhost
+DefaultRuntimeDir "%(place)s"
+PidFile "%(place)s/pid"
+ErrorLog "%(place)s/errors"
+Listen 127.0.0.1:PORT
+%(modules)s
+WSGISocketPrefix "%(place)s/wsgi"
+WSGIScriptAlias / "%(place)s/app.py"
+<IfModule mpm_prefork_module>
+StartServers 2
+</IfModule>
+"""
+
+
+def apache():
+    """The program and the folder of its modules, or a skipped test."""
+    program = shutil.which("apache2") or shutil.which("httpd")
+    for folder in ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules"):
+        for wsgi in ("mod_wsgi.so", "mod_wsgi_python3.so"):
+            if program and os.path.exists(os.path.join(folder, wsgi)):
+                return program, folder, wsgi
+    pytest.skip("Apache's server with mod_wsgi is not installed")
+
+
+def as_no_root():
+    """What makes this user's program believe that it is another one: Apache serves nothing as root."""
+    if os.getuid() != 0:
+        return []
+    command = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    done = subprocess.run(command + ["true"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if done.returncode:
+        pytest.skip("Apache does not serve as root, and there is no user namespace: %s" % done.stderr.decode().strip())
+    return command
+
+
+@pytest.mark.parametrize("kind", ["embedded", "daemon"])
+def test_mod_wsgi(daemon, tmp_path, kind):
+    """A library that loads libpython into children of a server, and into processes that it starts for applications."""
+    program, folder, wsgi = apache()
+    command = as_no_root() + [program, "-DFOREGROUND", "-f"]
+    for repeat in range(REPEATS):
+        server, place = daemon(MARKS), tmp_path / ("apache%d" % repeat)
+        place.mkdir()
+        names = [name for name in ("mpm_prefork", "unixd", "authz_core") if os.path.exists("%s/mod_%s.so" % (folder, name))]
+        modules = ["LoadModule %s_module %s/mod_%s.so" % (name, folder, name) for name in names]
+        modules.append("LoadModule wsgi_module %s/%s" % (folder, wsgi))
+        if kind == "daemon":
+            modules += ["WSGIDaemonProcess apart processes=2 threads=3", "WSGIProcessGroup apart"]
+        serve(server, place, command + [str(place / "conf")], 50,
+              conf=APACHE % {"place": place, "modules": "\n".join(modules)})
         all_told(server, 50)
         server.stop()
