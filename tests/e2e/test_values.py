@@ -99,6 +99,31 @@ def test_however_a_path_is_written_it_leads_to_one_file(ctl_run, python, place):
     assert any(alert["message"] == "to %s/etc/secret" % place for alert in alerts)
 
 
+UNTOLD = """
+os.chdir(%r)
+os.makedirs("there/etc", exist_ok=True)
+above = os.open(os.getcwd(), os.O_RDONLY)
+os.chdir("there")
+tried("above", lambda: os.open("etc/secret", os.O_RDONLY, dir_fd=above))
+tried("directory", lambda: os.open("../etc", os.O_RDONLY))
+tried("changed", lambda: os.chmod("etc/secret", 0o600, dir_fd=above))
+tried("absolute", lambda: os.open("/dev/null", os.O_RDONLY))
+"""
+
+
+def test_os_open_does_not_tell_its_dir_fd(ctl_run, python, place):
+    """What a rule sees of it, and what holds all the same: docs/THREAT_MODEL.md."""
+    said, result = said_of(ctl_run, python, UNTOLD % str(place), rule("kept", "@file", "file.real under '%s/etc'" % place),
+                           rule("seen", "open", "file.path = 'etc/secret'", action="alert"))
+    assert said == {"above": "passed", "directory": "refused", "changed": "refused", "absolute": "passed"}, str(result)
+    (seen,) = result.kind("alert", rule="seen")
+    assert seen["args"][:2] == ["etc/secret", None] and seen["file_real"] == "%s/there/etc/secret" % place
+    # os.open alone has no mode.
+    said, result = said_of(ctl_run, python, UNTOLD % str(place),
+                           rule("relative", "open", ["not exists arg[1]", "not file.path startswith '/'"]))
+    assert said == {"above": "refused", "directory": "refused", "changed": "passed", "absolute": "passed"}, str(result)
+
+
 def test_what_nobody_asks_for_is_not_said(ctl_run, python, place):
     said, result = said_of(ctl_run, python, LEADS % str(place) + "tried('link', lambda: open('srv/secret'))",
                            rule("by-text", "open", "file.path = 'srv/secret'", action="alert"))
