@@ -201,8 +201,11 @@ __attribute__((constructor)) static void
 arrive(void)
 {
 	enum pyaudit_route route = PYAUDIT_ROUTE_PRELOAD;
-	bool preloaded = follow_arrive();
+	bool preloaded;
 
+	if (&environ == NULL)
+		return; /* without libc there is nothing to call, and no Python */
+	preloaded = follow_arrive();
 	if (python_is_linked()) {
 		if (interpreter_runs())
 			route = PYAUDIT_ROUTE_IMPORT;

@@ -16,8 +16,6 @@
 
 #define PRELOAD "LD_PRELOAD"
 
-/* A program without libc may inherit us, too. */
-#pragma weak environ
 
 #define PRELOAD_MAX 1024 /* of the path by which LD_PRELOAD names us, with the NUL */
 
@@ -161,7 +159,7 @@ take(const char **value, const char *entry, const char *name)
 static struct variables
 read_variables(void)
 {
-	char *const *envp = &environ != NULL ? environ : NULL;
+	char *const *envp = environ;
 	struct variables found = {NULL, NULL, NULL, NULL, NULL};
 
 	for (; envp != NULL && *envp != NULL; envp++) {

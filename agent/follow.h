@@ -12,6 +12,10 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <unistd.h>
+
+/* A program without libc may inherit the preload, too. */
+#pragma weak environ
 
 /* Set by an agent for the agent of the program it starts: "MODE PREFIX:DIRECTORY". MODE is 'a' (all
  * are followed) or 'i' (Python and shells), a capital letter where it observes only; PREFIX the

@@ -2,7 +2,9 @@
 """The agent as a guest: it runs none of the program's code, says nothing on its descriptors, and changes
 nothing that the program could notice."""
 import os
+import platform
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -254,6 +256,27 @@ def test_subinterpreters(daemon, python):
     wait_for(lambda: [e["args"] for e in of_kind(server.events(), "event", event=MARK)] == [["inside"]], "its event")
 
 
+ALONE = """
+static void call(long number, long a, long b, long c) { %s }
+void _start(void) { call(%s, 1, (long)"alone\\n", 6); call(%s, 0, 0, 0); }
+"""
+CALLS = {  # a system call, write, exit
+    "x86_64": ('__asm__ volatile("syscall" : : "a"(number), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");', 1, 60),
+    "aarch64": ('register long n __asm__("x8") = number, x __asm__("x0") = a, y __asm__("x1") = b, z __asm__("x2") = c; '
+                '__asm__ volatile("svc 0" : "+r"(x) : "r"(n), "r"(y), "r"(z) : "memory");', 64, 93),
+}
+
+
+def test_a_program_without_libc(daemon, tmp_path):
+    """Go makes such: the loader brings the preload, and nothing else."""
+    if not shutil.which("cc") or platform.machine() not in CALLS:
+        pytest.skip("no compiler, or no such program for %s" % platform.machine())
+    (tmp_path / "alone.c").write_text(ALONE % CALLS[platform.machine()])
+    subprocess.run(["cc", "-O1", "-nostdlib", "-fPIE", "-pie", "-o", str(tmp_path / "alone"), str(tmp_path / "alone.c")], check=True)
+    done = daemon(MARKS).run([tmp_path / "alone"])
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"alone\n", b"")
+
+
 OWN_GIL = """
 import sys, threading
 if sys.version_info < (3, 12): raise SystemExit(77)
@@ -327,7 +350,6 @@ def test_events_of_the_last_moment(ctl_run, python):
 @pytest.mark.parametrize("lives", [1, 10])
 def test_embedded_interpreter(daemon, python, tmp_path, lives):
     """A program that initialises an interpreter and ends it, and one that does so again."""
-    import shutil
     config = os.path.realpath(str(python)) + "-config"
     if not (shutil.which("cc") and os.path.exists(config)):
         pytest.skip("no python3-config beside %s" % python.tag)
