@@ -15,6 +15,7 @@
 #include "secrets.h"
 #include "unit_rules.h"
 #include "verdict.h"
+#include "pyaudit/ring.h"
 #include "pyaudit/wire.h"
 
 #define DEFAULT_DIRS 3 /* shipped, profile, the host's */
@@ -220,14 +221,21 @@ let_go(struct policy *policy, unsigned at)
 	policy->kept[at].generation = 0;
 }
 
+/* Of the generation that so many have come after. */
+static unsigned
+place_of(const struct policy *policy, unsigned age)
+{
+	return (policy->newest + POLICY_KEPT_MAX - age) % POLICY_KEPT_MAX;
+}
+
 void
 policy_prune(struct policy *policy)
 {
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 	size_t n_rules = 0;
 
-	for (unsigned i = 0; i < POLICY_KEPT_MAX; i++) {
-		unsigned at = (policy->newest + POLICY_KEPT_MAX - i) % POLICY_KEPT_MAX;
+	for (unsigned i = 0; i < policy->n_kept; i++) {
+		unsigned at = place_of(policy, i);
 
 		if (policy->kept[at].rules == NULL)
 			continue;
@@ -237,6 +245,8 @@ policy_prune(struct policy *policy)
 							     POLICY_KEPT_MS * UINT64_C(1000000)))
 			let_go(policy, at);
 	}
+	while (policy->n_kept > 1 && policy->kept[place_of(policy, policy->n_kept - 1)].rules == NULL)
+		policy->n_kept--;
 }
 
 static void
@@ -246,6 +256,7 @@ keep(struct policy *policy, struct rule_set *rules, const struct compile_options
 	policy->kept[policy->newest].replaced_ns = clock_ns(CLOCK_MONOTONIC);
 	policy->newest = (policy->newest + 1) % POLICY_KEPT_MAX;
 	let_go(policy, policy->newest);
+	policy->n_kept += policy->n_kept < POLICY_KEPT_MAX;
 	policy->kept[policy->newest].generation = options->generation;
 	pyaudit_secrets_use(rules->forms);
 	policy->kept[policy->newest].rules = rules;
@@ -270,6 +281,17 @@ publish_names(const struct policy *policy, const char *path, const struct image 
 	buf_fini(&text);
 }
 
+/* How often the usual lane is doubled until it has that many bytes. */
+static unsigned
+ring_shift(size_t size)
+{
+	unsigned shift = 0;
+
+	while (((size_t)PYAUDIT_LANE_ORDINARY_DEFAULT << shift) < size)
+		shift++;
+	return shift;
+}
+
 int
 policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, struct log *log)
 {
@@ -283,9 +305,10 @@ policy_load(struct policy *policy, const struct conf *conf, struct diag *diag, s
 		.record_all = conf->record_all,
 		.context = conf->context,
 		.context_all = conf->context_all,
-		.flags = conf->follow == CONF_FOLLOW_NONE  ? PYAUDIT_IMAGE_STAY
-			 : conf->follow == CONF_FOLLOW_ALL ? PYAUDIT_IMAGE_FOLLOW_ALL
-							   : 0,
+		.flags = (conf->follow == CONF_FOLLOW_NONE  ? PYAUDIT_IMAGE_STAY
+			  : conf->follow == CONF_FOLLOW_ALL ? PYAUDIT_IMAGE_FOLLOW_ALL
+							    : 0) |
+			 ring_shift(conf->ring) << PYAUDIT_IMAGE_RING_SHIFT,
 		.tells_exceptions = true,
 	};
 	struct image image = {0};
@@ -357,8 +380,8 @@ policy_judge(const struct policy *policy, const struct pyaudit_facts *facts,
 static unsigned
 find_generation(const struct policy *policy, uint64_t generation)
 {
-	for (unsigned i = 0; i < POLICY_KEPT_MAX; i++) {
-		unsigned at = (policy->newest + POLICY_KEPT_MAX - i) % POLICY_KEPT_MAX;
+	for (unsigned i = 0; i < policy->n_kept; i++) {
+		unsigned at = place_of(policy, i);
 
 		if (policy->kept[at].generation == generation && generation != 0)
 			return at;

@@ -32,6 +32,7 @@ struct policy {
 		struct compile_options options;
 		uint64_t replaced_ns; /* CLOCK_MONOTONIC; 0: in force */
 	} kept[POLICY_KEPT_MAX];
+	unsigned n_kept; /* the newest and those before it, to the last that is known: few, and asked for by every event */
 	unsigned newest;
 	uint64_t generation; /* microseconds of its making: grows over restarts; 0: none yet */
 	int memfd;

@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TEN(n) n "0", n "1", n "2", n "3", n "4", n "5", n "6", n "7", n "8", n "9"
+const char buf_digits[100][2] = {TEN("0"), TEN("1"), TEN("2"), TEN("3"), TEN("4"),
+							    TEN("5"), TEN("6"), TEN("7"), TEN("8"), TEN("9")};
+
 void
 buf_init(struct buf *buf)
 {
@@ -63,16 +67,19 @@ buf_grow(struct buf *buf, size_t n)
 	return true;
 }
 
+/* Several for every event: two digits at a time. */
 void
 buf_add_uint(struct buf *buf, uint64_t value)
 {
 	char digits[20];
 	size_t at = sizeof(digits);
 
-	do {
-		digits[--at] = (char)('0' + value % 10);
-		value /= 10;
-	} while (value != 0);
+	for (; value >= 100; value /= 100)
+		memcpy(digits + (at -= 2), buf_digits[value % 100], 2);
+	if (value >= 10)
+		memcpy(digits + (at -= 2), buf_digits[value], 2);
+	else
+		digits[--at] = (char)('0' + value);
 	buf_add(buf, digits + at, sizeof(digits) - at);
 }
 

@@ -58,6 +58,9 @@ buf_add_str(struct buf *buf, const char *s)
 	buf_add(buf, s, strlen(s));
 }
 
+/* "00" to "99". */
+extern const char buf_digits[100][2];
+
 void buf_add_uint(struct buf *buf, uint64_t value);
 void buf_add_int(struct buf *buf, int64_t value);
 __attribute__((format(printf, 2, 3))) void buf_addf(struct buf *buf, const char *format, ...);

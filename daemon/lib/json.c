@@ -147,11 +147,16 @@ json_raw(struct json *json, const char *raw, size_t n)
 	buf_add(json->out, raw, n);
 }
 
+/* The last digit of an odd number of them stands behind the pairs. */
 static char *
 put_digits(char *at, unsigned value, unsigned n_digits)
 {
-	for (unsigned i = n_digits; i-- > 0; value /= 10)
-		at[i] = (char)('0' + value % 10);
+	if (n_digits % 2 != 0) {
+		at[n_digits - 1] = (char)('0' + value % 10);
+		value /= 10;
+	}
+	for (unsigned i = n_digits / 2; i-- > 0; value /= 100)
+		memcpy(at + 2 * i, buf_digits[value % 100], 2);
 	return at + n_digits;
 }
 
