@@ -14,16 +14,18 @@
 
 #include "conf.h"
 #include "log.h"
+#include "notify.h"
 #include "server.h"
 
 #define CONF_DEFAULT "/etc/pyaudit/pyauditd.conf"
 
 #define MAIN_FDS 64 /* listeners, sinks, timers, files that are read */
+#define MAIN_FAILED_MS 250 /* a service manager starts us again as soon as we have ended */
 
 enum exit_code {
 	EXIT_OK = 0,
 	EXIT_MISTAKES = 1, /* in rules or settings */
-	EXIT_FAILED = 2,
+	EXIT_FAILED = SERVER_EXIT_FAILED,
 };
 
 enum option_id {
@@ -275,5 +277,7 @@ main(int argc, char **argv)
 		code = run(&conf, &arguments.server);
 	}
 	conf_fini(&conf);
+	if (code == EXIT_FAILED && notify_has_store())
+		(void)usleep(MAIN_FAILED_MS * 1000);
 	return code;
 }

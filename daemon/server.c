@@ -716,7 +716,7 @@ server_run(struct server *server)
 {
 	while (!server->stopping)
 		if (event_base_dispatch(server->base) < 0)
-			return 1;
+			return SERVER_EXIT_FAILED;
 	return server->exit_code;
 }
 
