@@ -153,25 +153,44 @@ make_ring(void)
 	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 	struct rlimit limit;
 	void *ring;
+	size_t size = ring_size();
 	int fd;
 
 	/* Growing a file beyond this limit is a signal that ends the program. */
-	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < RING_SIZE)
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size)
 		return NULL;
 	fd = (int)syscall(SYS_memfd_create, "pyaudit-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return NULL;
-	if (ftruncate(fd, RING_SIZE) != 0 || fcntl(fd, F_ADD_SEALS, seals) != 0) {
+	if (ftruncate(fd, (off_t)size) != 0 || fcntl(fd, F_ADD_SEALS, seals) != 0) {
 		(void)close(fd);
 		return NULL;
 	}
-	ring = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ring = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (ring == MAP_FAILED) {
 		(void)close(fd);
 		return NULL;
 	}
 	ring_format(ring);
 	agent.memfd = hold(fd);
+	return ring;
+}
+
+/* The first one of this process: of the size that the policy names, or of the usual one where that may not be. */
+static struct pyaudit_ring *
+make_first_ring(void)
+{
+	const struct policy *policy = atomic_load(&agent.policy);
+	uint32_t flags = policy != NULL ? pyaudit_image_flags(policy->image) : 0;
+	unsigned shift = flags >> PYAUDIT_IMAGE_RING_SHIFT & PYAUDIT_IMAGE_RING_MASK;
+	struct pyaudit_ring *ring;
+
+	ring_use(shift);
+	ring = make_ring();
+	if (ring == NULL && shift > 0) {
+		ring_use(0);
+		ring = make_ring();
+	}
 	return ring;
 }
 
@@ -191,7 +210,7 @@ move_ring(void)
 	ring = make_ring();
 	if (ring == NULL)
 		return;
-	memcpy(ring, old, RING_SIZE);
+	memcpy(ring, old, ring_size());
 	agent.ring = ring;
 }
 
@@ -328,7 +347,7 @@ link_attach(enum pyaudit_reason reason)
 	if (fd < 0 && atomic_load(&agent.policy) == NULL)
 		return;
 	if (agent.ring == NULL)
-		agent.ring = make_ring();
+		agent.ring = make_first_ring();
 	else if (!still_ours(&agent.memfd))
 		move_ring();
 	TEST_POINT("ring made");
@@ -510,7 +529,7 @@ link_forked(void)
 	agent.ring = NULL;
 	follow_ring_generation();
 	if (parents != NULL)
-		(void)munmap(parents, RING_SIZE);
+		(void)munmap(parents, ring_size());
 	let_go(&agent.socket);
 	let_go(&agent.memfd);
 }

@@ -23,8 +23,8 @@ struct lane {
 	(PYAUDIT_RING_HEADER + (CLAIMS_ORDINARY + CLAIMS_URGENT) * (uint32_t)WORD)
 
 /* The geometry we write into the header, for the daemon. Here it is not read from there: the program
- * may have written over it. */
-static const struct layout {
+ * may have written over it. Of all rings that the process makes; changed before the first one. */
+static struct layout {
 	uint32_t bytes, size, claims, n_claims;
 } layouts[PYAUDIT_N_LANES] = {
 	[PYAUDIT_LANE_ORDINARY] = {LANES_OFFSET, PYAUDIT_LANE_ORDINARY_DEFAULT, PYAUDIT_RING_HEADER,
@@ -48,6 +48,32 @@ lane_of(struct pyaudit_ring *ring, enum pyaudit_lane n)
 		.head = &ring->head[n],
 		.tail = &ring->tail[n],
 	};
+}
+
+void
+ring_use(unsigned shift)
+{
+	struct layout *ordinary = &layouts[PYAUDIT_LANE_ORDINARY];
+	struct layout *urgent = &layouts[PYAUDIT_LANE_URGENT];
+	uint32_t size = PYAUDIT_LANE_ORDINARY_DEFAULT;
+
+	while (shift-- > 0 && size < PYAUDIT_LANE_SIZE_MAX)
+		size *= 2;
+	if (size == ordinary->size) /* the page it stands in stays shared */
+		return;
+	ordinary->size = size;
+	ordinary->n_claims = size / PYAUDIT_LANE_PER_CLAIM;
+	urgent->claims = ordinary->claims + ordinary->n_claims * (uint32_t)WORD;
+	ordinary->bytes = urgent->claims + urgent->n_claims * (uint32_t)WORD;
+	urgent->bytes = ordinary->bytes + ordinary->size;
+}
+
+size_t
+ring_size(void)
+{
+	const struct layout *last = &layouts[PYAUDIT_LANE_URGENT];
+
+	return last->bytes + last->size;
 }
 
 void

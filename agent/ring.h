@@ -12,7 +12,13 @@
 #define RING_LANES (PYAUDIT_LANE_ORDINARY_DEFAULT + PYAUDIT_LANE_URGENT_DEFAULT)
 #define RING_SIZE (PYAUDIT_RING_HEADER + RING_LANES / PYAUDIT_LANE_PER_CLAIM * 8 + RING_LANES)
 
-/* Writes the geometry into a fresh, zeroed mapping of RING_SIZE bytes. */
+/* Rings made from now on have an ordinary lane of the default's size, doubled so many times. No ring of this process
+ * may be in use. */
+void ring_use(unsigned shift);
+/* Bytes of a ring. */
+size_t ring_size(void);
+
+/* Writes the geometry into a fresh, zeroed mapping of ring_size() bytes. */
 void ring_format(struct pyaudit_ring *ring);
 
 struct ring_pushed {

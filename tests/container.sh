@@ -9,7 +9,8 @@
 #   journal  boots systemd in it, builds and installs there as docs/INSTALL.md says, starts pyauditd by its
 #            unit, and looks a refused act up in the real journal
 #   store    boots it the same way, kills the unit's daemon 100 times under 200,000 events a second of 20
-#            processes (PYAUDIT_TRANSPORT_RATE), and accounts for every event
+#            processes (PYAUDIT_TRANSPORT_RATE), and accounts for every event; with rings of 4M each
+#            (PYAUDIT_TRANSPORT_RING), nothing may be lost
 #   shell    a shell, or COMMAND, in such a container with the clone in /root/pyaudit
 #
 # Needs root (asks sudo for it) and debootstrap. The base system is kept as a tarball in
@@ -111,7 +112,7 @@ root) as_root ;;
 user) as_user ;;
 journal) booted journal "python3 -B /root/pyaudit/tests/journal.py" ;;
 store)
-	booted store "PYAUDIT_TRANSPORT_RATE=${PYAUDIT_TRANSPORT_RATE:-200000} sh /root/pyaudit/tests/store.sh" python3-pytest
+	booted store "PYAUDIT_TRANSPORT_RATE=${PYAUDIT_TRANSPORT_RATE:-200000} PYAUDIT_TRANSPORT_RING=${PYAUDIT_TRANSPORT_RING:-4M} sh /root/pyaudit/tests/store.sh" python3-pytest
 	;;
 shell)
 	unpack "$work/shell" bookworm
@@ -124,7 +125,7 @@ shell)
 	fi
 	;;
 *)
-	sed -n '3,21s/^# \{0,1\}//p' "$0" >&2
+	sed -n '3,22s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac

@@ -13,7 +13,7 @@ struct compile_options {
 	uint64_t generation;
 	bool observe;          /* every block becomes an alert that says it would have blocked */
 	uint16_t record;       /* classes (enum pyaudit_class bits) to record without a rule */
-	uint32_t flags;        /* PYAUDIT_IMAGE_STAY, PYAUDIT_IMAGE_FOLLOW_ALL */
+	uint32_t flags;        /* PYAUDIT_IMAGE_STAY, PYAUDIT_IMAGE_FOLLOW_ALL, and the ring's size */
 	bool record_all;       /* every event but NOISE, also those of libraries */
 	unsigned context;      /* events before it that an alert tells of, up to PYAUDIT_CONTEXT_MAX */
 	bool context_all;      /* also those that nobody asks for, but NOISE */

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "pyaudit/events.h"
 #include "pyaudit/record.h"
+#include "pyaudit/ring.h"
 #include "pyaudit/wire.h"
 
 /* A setter returns NULL, or what is wrong with the value. */
@@ -269,6 +270,7 @@ static const struct conf_key keys[] = {
 	{"record", set_record, 0, 0, 0},
 	{"context", set_count, offsetof(struct conf, context), 0, PYAUDIT_CONTEXT_MAX},
 	{"context_all", set_bool, offsetof(struct conf, context_all), 0, 0},
+	{"ring", set_size, offsetof(struct conf, ring), PYAUDIT_LANE_ORDINARY_DEFAULT, PYAUDIT_LANE_SIZE_MAX},
 	{"ndjson", set_text, offsetof(struct conf, ndjson), 0, 0},
 	{"state", set_text, offsetof(struct conf, state), 0, 0},
 	{"metrics", set_text, offsetof(struct conf, metrics), 0, 0},
@@ -329,6 +331,7 @@ conf_init(struct conf *conf)
 		.dir = strdup(PYAUDIT_DIR_DEFAULT),
 		.default_rules = true,
 		.profile = conf_profiles[0],
+		.ring = PYAUDIT_LANE_ORDINARY_DEFAULT,
 		.journal = true,
 		.metrics_s = 15,
 		.log_level = LOG_LEVEL_INFO,

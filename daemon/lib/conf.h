@@ -58,6 +58,7 @@ struct conf {
 	bool record_all;
 	unsigned context;      /* events before it that an alert tells of */
 	bool context_all;      /* also those that no rule and no setting asks for */
+	size_t ring;           /* bytes of a program's ring for ordinary events */
 	char *ndjson;          /* path, or NULL */
 	char *state;           /* directory for what outlives the daemon, or NULL */
 	char *metrics;         /* path of a file of OpenMetrics text, or NULL */

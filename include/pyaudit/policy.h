@@ -65,6 +65,9 @@ enum pyaudit_image_flags {
 	/* Bits 8 to 13: how many events before it an alert tells of, at most PYAUDIT_CONTEXT_MAX. */
 	PYAUDIT_IMAGE_CONTEXT_SHIFT = 8,
 	PYAUDIT_IMAGE_CONTEXT_MASK = 0x3f,
+	/* Bits 16 to 19: how often the ordinary lane of a new ring is doubled. */
+	PYAUDIT_IMAGE_RING_SHIFT = 16,
+	PYAUDIT_IMAGE_RING_MASK = 0xf,
 };
 
 /*

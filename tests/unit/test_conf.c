@@ -143,7 +143,7 @@ the_shipped_file_shows_the_defaults(void **state)
 				 CONF_OK);
 	}
 	(void)fclose(file);
-	assert_int_equal(n, 33);
+	assert_int_equal(n, 34);
 	assert_string_equal(conf.profile, plain.profile);
 	assert_int_equal(diag.n_errors, 0);
 	assert_string_equal(conf.dir, plain.dir);
@@ -152,6 +152,7 @@ the_shipped_file_shows_the_defaults(void **state)
 	assert_int_equal(conf.watch_ms, plain.watch_ms);
 	assert_int_equal(conf.record, plain.record);
 	assert_int_equal(conf.record_all, plain.record_all);
+	assert_int_equal(conf.ring, plain.ring);
 	assert_int_equal(conf.journal, plain.journal);
 	assert_int_equal(conf.log_level, plain.log_level);
 	assert_int_equal(conf.memory, plain.memory);

@@ -35,7 +35,7 @@ test_point(const char *name)
 static struct pyaudit_ring *
 ring_new(void)
 {
-	void *ring = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *ring = mmap(NULL, ring_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	assert_ptr_not_equal(ring, MAP_FAILED);
 	ring_format(ring);
@@ -45,7 +45,7 @@ ring_new(void)
 static void
 ring_free(struct pyaudit_ring *ring)
 {
-	(void)munmap(ring, RING_SIZE);
+	(void)munmap(ring, ring_size());
 }
 
 enum taken {
@@ -134,6 +134,39 @@ a_full_lane_counts_each_loss_and_recovers(void **state)
 	assert_int_equal(n_out, n_in);
 	assert_true(push(ring, PYAUDIT_LANE_URGENT, record, sizeof(record)));
 	ring_free(ring);
+}
+
+/* The urgent lane stays as it is; a size beyond the limit is the limit. */
+static void
+an_ordinary_lane_is_as_large_as_it_is_told_to_be(void **state)
+{
+	static const struct {
+		unsigned shift;
+		size_t size;
+	} rows[] = {{1, 1u << 20}, {5, PYAUDIT_LANE_SIZE_MAX}, {15, PYAUDIT_LANE_SIZE_MAX}, {0, 512u << 10}};
+	uint8_t record[100] = {1}, out[1 << 16];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct pyaudit_ring *ring;
+		unsigned n_in = 0, n_out = 0;
+		size_t size;
+
+		ring_use(rows[i].shift);
+		assert_true(i < 3 || ring_size() == RING_SIZE);
+		ring = ring_new();
+		assert_int_equal(ring->lane_size[PYAUDIT_LANE_ORDINARY], rows[i].size);
+		assert_int_equal(ring->lane_size[PYAUDIT_LANE_URGENT], PYAUDIT_LANE_URGENT_DEFAULT);
+		while (push(ring, PYAUDIT_LANE_ORDINARY, record, sizeof(record)))
+			n_in++;
+		assert_int_equal(n_in, rows[i].size / 112);
+		assert_true(push(ring, PYAUDIT_LANE_URGENT, record, sizeof(record)));
+		while (take(ring, PYAUDIT_LANE_ORDINARY, 0, out, &size) == TAKEN_RECORD)
+			n_out++;
+		assert_int_equal(n_out, n_in);
+		assert_int_equal(take(ring, PYAUDIT_LANE_URGENT, 0, out, &size), TAKEN_RECORD);
+		ring_free(ring);
+	}
 }
 
 static void
@@ -304,6 +337,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_pushed_comes_out_whole_and_in_order),
 		cmocka_unit_test(a_full_lane_counts_each_loss_and_recovers),
+		cmocka_unit_test(an_ordinary_lane_is_as_large_as_it_is_told_to_be),
 		cmocka_unit_test(the_sleeping_consumer_is_woken_by_exactly_one_push),
 		cmocka_unit_test(a_ring_the_program_overwrote_costs_records_not_time),
 		cmocka_unit_test(threads_lose_nothing_that_is_not_counted),
