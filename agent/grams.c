@@ -8,6 +8,7 @@
  * pass a few places more than there are grams; the filter has the next word.
  */
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "grams.h"
@@ -19,13 +20,12 @@
 
 #define get16(v) pyaudit_load16((v).b)
 #define get32(v) pyaudit_load32((v).b)
+#define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 struct search {
 	const uint8_t *base;
 	const struct pyaudit_grams *grams;
-	const uint8_t *filter;
-	unsigned shift;
 	const char *s;
 	size_t len;
 	void (*found)(void *data, const struct pyaudit_list *rules);
@@ -51,25 +51,40 @@ gram_at(const char *s, size_t width)
 static inline bool
 in_filter(const struct search *search, uint32_t gram)
 {
-	uint32_t bit = pyaudit_gram_hash(gram) >> search->shift;
+	const uint8_t *filter = at(search->base, search->grams->filter);
+	uint32_t bit = pyaudit_gram_hash(gram) >> (32u - search->grams->filter_bits);
 
-	return (search->filter[bit / 8] >> (bit % 8) & 1) != 0;
+	return (filter[bit / 8] >> (bit % 8) & 1) != 0;
+}
+
+#define FOLD UINT64_C(0x2020202020202020)
+
+/* Are these the bytes of a text, which is folded? */
+static inline bool
+is_folded(const char *s, const char *text, size_t len)
+{
+	uint64_t differ = 0;
+	size_t k = 0;
+
+	if (len >= 8) {
+		for (; k + 8 < len && differ == 0; k += 8)
+			differ = (pyaudit_load64(s + k) | FOLD) ^ pyaudit_load64(text + k);
+		/* may overlap the one before */
+		return (differ | ((pyaudit_load64(s + len - 8) | FOLD) ^ pyaudit_load64(text + len - 8))) == 0;
+	}
+	for (; k < len; k++)
+		differ |= (uint64_t)(uint8_t)((s[k] | 0x20) ^ text[k]);
+	return differ == 0;
 }
 
 /* Is the text with this gram there? */
 static bool
 literal_fits(const struct search *search, const struct pyaudit_gram_literal *literal, size_t pos)
 {
-	const uint8_t *text = at(search->base, literal->text);
-	size_t text_len = get16(literal->len), before = get16(literal->pos), k = 0;
-	const uint8_t *s;
+	size_t len = get16(literal->len), before = get16(literal->pos);
 
-	if (before > pos || text_len > search->len - (pos - before))
-		return false;
-	s = (const uint8_t *)search->s + pos - before;
-	while (k < text_len && (s[k] | 0x20) == text[k])
-		k++;
-	return k == text_len;
+	return before <= pos && len <= search->len - (pos - before) &&
+	       is_folded(search->s + pos - before, at(search->base, literal->text), len);
 }
 
 static __attribute__((noinline)) void
@@ -136,14 +151,6 @@ struct masks16 {
 	__m128i low[4], high[4];
 };
 
-/* Loops over the bytes of a gram are written out: compilers would keep the masks in memory. */
-static inline __attribute__((always_inline, target("ssse3"))) void
-load16(struct masks16 *masks, const struct pyaudit_gram_masks *tables, size_t k)
-{
-	masks->low[k] = _mm_loadu_si128((const void *)tables[k].low);
-	masks->high[k] = _mm_loadu_si128((const void *)tables[k].high);
-}
-
 /* The groups that have byte @k of a gram at each of the places from @s on. */
 static inline __attribute__((always_inline, target("ssse3"))) __m128i
 groups16(const struct masks16 *masks, const char *s, size_t k)
@@ -156,39 +163,39 @@ groups16(const struct masks16 *masks, const char *s, size_t k)
 	return _mm_and_si128(low, _mm_shuffle_epi8(masks->high[k], high));
 }
 
+/* Where of 16 places, @s being that of the first byte that is asked of, a gram may stand. */
 static inline __attribute__((always_inline, target("ssse3"))) uint32_t
-places16(const struct masks16 *masks, const char *s, size_t width)
+places16(const struct masks16 *masks, const char *s, size_t n_masks)
 {
 	__m128i groups = groups16(masks, s, 0);
 
-	if (width > 1)
+	if (n_masks > 1)
 		groups = _mm_and_si128(groups, groups16(masks, s, 1));
-	if (width > 2)
-		groups = _mm_and_si128(groups, _mm_and_si128(groups16(masks, s, 2),
-								groups16(masks, s, 3)));
+	if (n_masks > 2)
+		groups = _mm_and_si128(groups, groups16(masks, s, 2));
+	if (n_masks > 3)
+		groups = _mm_and_si128(groups, groups16(masks, s, 3));
 	return ~(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(groups, _mm_setzero_si128())) & 0xffff;
 }
 
-/* @n places, one at least. */
 static inline __attribute__((always_inline, target("ssse3"))) void
-scan16(const struct search *search, const struct pyaudit_gram_masks *tables, size_t n, size_t width)
+scan16(const struct search *search, size_t n_masks)
 {
+	const struct pyaudit_gram_masks *tables = at(search->base, search->grams->masks);
+	size_t width = search->grams->width, first = search->grams->first_mask;
+	size_t n = search->len - width + 1, pos = 0;
 	struct masks16 masks;
 	uint32_t places;
-	size_t pos = 0;
 
-	load16(&masks, tables, 0);
-	if (width > 1)
-		load16(&masks, tables, 1);
-	if (width > 2) {
-		load16(&masks, tables, 2);
-		load16(&masks, tables, 3);
+	for (size_t k = 0; k < n_masks; k++) {
+		masks.low[k] = _mm_loadu_si128((const void *)tables[k].low);
+		masks.high[k] = _mm_loadu_si128((const void *)tables[k].high);
 	}
 	if (n < 16) {
 		char padded[16 + 4] = {0};
 
 		memcpy(padded, search->s, search->len);
-		places = places16(&masks, padded, width) & ((UINT32_C(1) << n) - 1);
+		places = places16(&masks, padded + first, n_masks) & ((UINT32_C(1) << n) - 1);
 		if (UNLIKELY(places != 0))
 			look_up_places(search, 0, places, width);
 		return;
@@ -196,9 +203,29 @@ scan16(const struct search *search, const struct pyaudit_gram_masks *tables, siz
 	for (; pos < n; pos += 16) {
 		if (pos > n - 16)
 			pos = n - 16; /* overlaps the step before */
-		places = places16(&masks, search->s + pos, width);
+		places = places16(&masks, search->s + pos + first, n_masks);
 		if (UNLIKELY(places != 0))
 			look_up_places(search, pos, places, width);
+	}
+}
+
+/* Of a text that has one place at least. */
+static __attribute__((noinline, target("ssse3"))) void
+scan_by_16(const struct search *search)
+{
+	switch (search->grams->n_masks) {
+	case 1:
+		scan16(search, 1);
+		break;
+	case 2:
+		scan16(search, 2);
+		break;
+	case 3:
+		scan16(search, 3);
+		break;
+	default:
+		scan16(search, 4);
+		break;
 	}
 }
 
@@ -219,100 +246,113 @@ groups32(const struct masks32 *masks, const char *s, size_t k)
 {
 	const __m256i half = _mm256_set1_epi8(0x0f);
 	__m256i bytes = _mm256_loadu_si256((const void *)(s + k));
-	__m256i low = _mm256_shuffle_epi8(masks->low[k], _mm256_and_si256(bytes, half));
-	__m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
+	__m256i low;
 
-	return _mm256_and_si256(low, _mm256_shuffle_epi8(masks->high[k], high));
+	__asm__("" : "+x"(bytes)); /* one load for both halves, not two */
+	low = _mm256_shuffle_epi8(masks->low[k], _mm256_and_si256(bytes, half));
+	bytes = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
+	return _mm256_and_si256(low, _mm256_shuffle_epi8(masks->high[k], bytes));
 }
 
-static inline __attribute__((always_inline, target("avx2"))) uint32_t
-places32(const struct masks32 *masks, const char *s, size_t width)
-{
-	__m256i groups = groups32(masks, s, 0);
+/* Places that are asked before any is looked at: most texts have nothing at all of them. */
+#define PART (16 * 32)
 
-	if (width > 1)
-		groups = _mm256_and_si256(groups, groups32(masks, s, 1));
-	if (width > 2)
-		groups = _mm256_and_si256(groups, _mm256_and_si256(groups32(masks, s, 2),
-								groups32(masks, s, 3)));
-	return ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(groups, _mm256_setzero_si256()));
-}
-
-/* @n places, 32 at least. */
-static inline __attribute__((always_inline, target("avx2"))) void
-scan32(const struct search *search, const struct pyaudit_gram_masks *tables, size_t n, size_t width)
+/* At which of @n places, 32 at least and PART at most, a gram may stand: bits of @ret, of which the last word
+ * is for the last 32 places. False: at none. */
+static inline __attribute__((always_inline, target("avx2"))) bool
+places32(const struct pyaudit_gram_masks *tables, const char *s, size_t n, size_t n_masks, uint32_t *ret)
 {
+	const char *last = s + n - 32;
+	uint32_t any = 0, places;
 	struct masks32 masks;
+	__m256i groups;
 
+	/* Written out, for else compilers keep the masks in memory. */
 	load32(&masks, tables, 0);
-	if (width > 1)
+	if (n_masks > 1)
 		load32(&masks, tables, 1);
-	if (width > 2) {
+	if (n_masks > 2)
 		load32(&masks, tables, 2);
+	if (n_masks > 3)
 		load32(&masks, tables, 3);
+	for (;; s += 32) {
+		s = s < last ? s : last; /* overlaps the step before */
+		groups = groups32(&masks, s, 0);
+		if (n_masks > 1)
+			groups = _mm256_and_si256(groups, groups32(&masks, s, 1));
+		if (n_masks > 2)
+			groups = _mm256_and_si256(groups, groups32(&masks, s, 2));
+		if (n_masks > 3)
+			groups = _mm256_and_si256(groups, groups32(&masks, s, 3));
+		groups = _mm256_cmpeq_epi8(groups, _mm256_setzero_si256());
+		places = ~(uint32_t)_mm256_movemask_epi8(groups);
+		*ret++ = places;
+		any |= places;
+		if (s == last)
+			return any != 0;
 	}
-	for (size_t pos = 0; pos < n; pos += 32) {
-		uint32_t places;
+}
 
+/* The same; @s is where the first byte that is asked of the first place stands. */
+static __attribute__((noinline, target("avx2"))) bool
+places_by_32(const struct pyaudit_gram_masks *tables, const char *s, size_t n, size_t n_masks, uint32_t *ret)
+{
+	if (LIKELY(n_masks == 3))
+		return places32(tables, s, n, 3, ret);
+	if (n_masks == 2)
+		return places32(tables, s, n, 2, ret);
+	return n_masks == 1 ? places32(tables, s, n, 1, ret) : places32(tables, s, n, 4, ret);
+}
+
+static __attribute__((noinline)) void
+look_up_part(const struct search *search, size_t start, size_t n, const uint32_t *places)
+{
+	for (size_t pos = 0; pos < n; pos += 32, places++) {
 		if (pos > n - 32)
 			pos = n - 32;
-		places = places32(&masks, search->s + pos, width);
-		if (UNLIKELY(places != 0))
-			look_up_places(search, pos, places, width);
+		if (*places != 0)
+			look_up_places(search, start + pos, *places, search->grams->width);
 	}
 }
 
-static __attribute__((noinline, target("ssse3"))) void
-scan_by_16(const struct search *search, const struct pyaudit_gram_masks *tables)
-{
-	size_t width = search->grams->width, n = search->len - width + 1;
-
-	if (width == 4)
-		scan16(search, tables, n, 4);
-	else if (width == 2)
-		scan16(search, tables, n, 2);
-	else
-		scan16(search, tables, n, 1);
-}
-
-static __attribute__((noinline, target("avx2"))) void
-scan_by_32(const struct search *search, const struct pyaudit_gram_masks *tables)
-{
-	size_t width = search->grams->width, n = search->len - width + 1;
-
-	if (width == 4)
-		scan32(search, tables, n, 4);
-	else if (width == 2)
-		scan32(search, tables, n, 2);
-	else
-		scan32(search, tables, n, 1);
-}
-
-/* False: there are no such vectors, and nothing was looked up. */
+/* False: a text too short for these vectors, or they are not there. */
 static inline bool
-scan_masks(const struct search *search, const struct pyaudit_gram_masks *tables)
+scan_by_32(const struct search *search)
 {
-	enum pyaudit_vectors most = pyaudit_vectors();
+	const struct pyaudit_grams *grams = search->grams;
+	const struct pyaudit_gram_masks *tables = at(search->base, grams->masks);
+	const size_t width = grams->width, len = search->len;
+	const char *s = search->s + grams->first_mask;
+	uint32_t places[PART / 32];
 
-	if (most == PYAUDIT_VECTORS_NONE)
+	if (len < 31 + width || pyaudit_vectors() != PYAUDIT_VECTORS_32)
 		return false;
-	if (search->len < search->grams->width)
-		return true;
-	if (most == PYAUDIT_VECTORS_32 && search->len - search->grams->width + 1 >= 32)
-		scan_by_32(search, tables);
-	else
-		scan_by_16(search, tables);
+	for (size_t n = len - width + 1, start = 0, part; start < n; start += part) {
+		part = n - start < PART ? n - start : PART;
+		if (part < 32) {
+			start = n - 32;
+			part = 32;
+		}
+		if (UNLIKELY(places_by_32(tables, s + start, part, grams->n_masks, places)))
+			look_up_part(search, start, part, places);
+	}
 	return true;
+}
+
+static inline void
+scan_masks(const struct search *search)
+{
+	if (!LIKELY(scan_by_32(search)) && search->len >= search->grams->width)
+		scan_by_16(search);
 }
 
 #else
 
-static inline bool
-scan_masks(const struct search *search, const struct pyaudit_gram_masks *tables)
+static inline void
+scan_masks(const struct search *search)
 {
 	(void)search;
-	(void)tables;
-	return false;
+	abort();
 }
 
 #endif
@@ -321,12 +361,11 @@ void
 pyaudit_grams_scan(const uint8_t *base, const struct pyaudit_grams *grams, const char *s, size_t len,
 		   void (*found)(void *data, const struct pyaudit_list *rules), void *data)
 {
-	const struct search search = {base, grams, at(base, grams->filter), 32u - grams->filter_bits,
-				      s,    len,   found,		    data};
+	const struct search search = {base, grams, s, len, found, data};
 
-	if (get32(grams->masks) != 0 && scan_masks(&search, at(base, grams->masks)))
-		return;
-	if (grams->width == 4)
+	if (LIKELY(get32(grams->masks) != 0) && pyaudit_vectors() != PYAUDIT_VECTORS_NONE)
+		scan_masks(&search);
+	else if (grams->width == 4)
 		scan_filter(&search, 4);
 	else if (grams->width == 2)
 		scan_filter(&search, 2);

@@ -1264,8 +1264,9 @@ grams_ok(struct check *c, pyaudit_le32 offset, uint32_t n_rules)
 		return false;
 	/* Masks say which places to look at, whatever the stride. */
 	if (get32(grams->masks) != 0 &&
-	    (grams->stride != 1 ||
-	     !text_ok(c, grams->masks, grams->width * sizeof(struct pyaudit_gram_masks))))
+	    (grams->stride != 1 || grams->n_masks == 0 ||
+	     grams->first_mask + grams->n_masks > grams->width ||
+	     !text_ok(c, grams->masks, grams->n_masks * sizeof(struct pyaudit_gram_masks))))
 		return false;
 	for (uint64_t i = 0; i < n_table; i++) {
 		uint64_t n = get32(table[i].n);

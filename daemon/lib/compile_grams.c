@@ -127,23 +127,25 @@ choose_strided(struct gram *ret, const struct literal *literals, size_t n, unsig
 }
 
 /* Masks for the grams, or none where they would let too much pass. */
-static pyaudit_le32
-put_masks(struct compiler *c, const struct gram *grams, size_t n, unsigned width, unsigned stride,
+static void
+put_masks(struct compiler *c, struct pyaudit_grams *head, const struct gram *grams, size_t n, unsigned stride,
 	  const struct use *use)
 {
 	uint32_t *values = malloc((n + 1) * sizeof(*values));
-	struct pyaudit_gram_masks masks[4];
-	pyaudit_le32 offset = pyaudit_le32_of(0);
+	struct masks masks = {.n = 0};
 	size_t n_values = 0;
 
 	c->no_memory = c->no_memory || values == NULL;
 	for (size_t i = 0; values != NULL && i < n; i++)
 		if (i == 0 || grams[i].value != grams[i - 1].value)
 			values[n_values++] = grams[i].value;
-	if (values != NULL && masks_make(c, masks, use->shares, values, n_values, width, stride))
-		offset = pyaudit_le32_of(image_put(c, masks, width * sizeof(masks[0]), 16));
+	if (values != NULL && masks_make(c, &masks, use->shares, values, n_values, head->width, stride)) {
+		head->masks = pyaudit_le32_of(
+			image_put(c, masks.bytes, masks.n * sizeof(masks.bytes[0]), 16));
+		head->first_mask = masks.first;
+		head->n_masks = masks.n;
+	}
 	free(values);
-	return offset;
 }
 
 static void
@@ -223,7 +225,7 @@ index_put_grams(struct compiler *c, const struct key *keys, size_t n_keys, unsig
 		stride = shortest >= 7 ? 4 : (unsigned)shortest - 3;
 	masks_shares(use->shares);
 	n_grams = choose_single(grams, literals, n, width, use);
-	head.masks = put_masks(c, grams, n_grams, width, stride, use);
+	put_masks(c, &head, grams, n_grams, stride, use);
 	if (pyaudit_get32(head.masks) == 0) {
 		head.stride = (uint8_t)stride;
 		n_grams = choose_strided(grams, literals, n, width, stride, use);

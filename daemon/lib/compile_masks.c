@@ -54,12 +54,13 @@ masks_share(const double shares[256], uint32_t gram, unsigned width)
 	return share;
 }
 
+/* How many places pass if so many bytes of its grams are asked for. */
 static double
-rate_of(const struct kind *kind, unsigned width, const double shares[256])
+rate_of(const struct kind *kind, unsigned first, unsigned n, const double shares[256])
 {
 	double rate = 1;
 
-	for (unsigned k = 0; k < width; k++) {
+	for (unsigned k = first; k < first + n; k++) {
 		double share = 0;
 
 		for (unsigned high = 0; high < 16; high++)
@@ -80,7 +81,7 @@ joined(const struct kind *a, const struct kind *b, unsigned width, const double 
 		both.low[k] |= b->low[k];
 		both.high[k] |= b->high[k];
 	}
-	both.rate = rate_of(&both, width, shares);
+	both.rate = rate_of(&both, 0, width, shares);
 	return both;
 }
 
@@ -162,26 +163,50 @@ join_cheapest(struct joining *j, unsigned width)
 	weigh_pairs(j, a, width);
 }
 
-static void
-put_masks(struct pyaudit_gram_masks ret[4], const struct joining *j, unsigned width)
+/* Asking for one byte more at all places costs as much as looking at so many places that pass. */
+#define BYTE_COST 0.002
+
+/* The bytes of a gram, one after the other, that are best asked for: fewer do where they tell as much. */
+static double
+choose_bytes(struct masks *ret, const struct joining *j, unsigned width)
 {
-	memset(ret, 0, 4 * sizeof(*ret));
+	double best = 2, best_rate = 1;
+
+	for (unsigned first = 0; first < width; first++)
+		for (unsigned n = 1; first + n <= width; n++) {
+			double rate = 0;
+
+			for (size_t i = 0; i < j->n; i++)
+				rate += rate_of(&j->kinds[i], first, n, j->shares);
+			if (rate + n * BYTE_COST >= best)
+				continue;
+			best = rate + n * BYTE_COST;
+			best_rate = rate;
+			ret->first = (uint8_t)first;
+			ret->n = (uint8_t)n;
+		}
+	return best_rate;
+}
+
+static void
+fill_masks(struct masks *ret, const struct joining *j)
+{
+	memset(ret->bytes, 0, sizeof(ret->bytes));
 	for (size_t i = 0; i < j->n; i++)
-		for (unsigned k = 0; k < width; k++)
+		for (unsigned k = 0; k < ret->n; k++)
 			for (unsigned half = 0; half < 16; half++) {
-				if ((j->kinds[i].low[k] >> half & 1) != 0)
-					ret[k].low[half] |= (uint8_t)(1u << i);
-				if ((j->kinds[i].high[k] >> half & 1) != 0)
-					ret[k].high[half] |= (uint8_t)(1u << i);
+				if ((j->kinds[i].low[ret->first + k] >> half & 1) != 0)
+					ret->bytes[k].low[half] |= (uint8_t)(1u << i);
+				if ((j->kinds[i].high[ret->first + k] >> half & 1) != 0)
+					ret->bytes[k].high[half] |= (uint8_t)(1u << i);
 			}
 }
 
 bool
-masks_make(struct compiler *c, struct pyaudit_gram_masks ret[4], const double shares[256],
-	   const uint32_t *grams, size_t n_grams, unsigned width, unsigned stride)
+masks_make(struct compiler *c, struct masks *ret, const double shares[256], const uint32_t *grams,
+	   size_t n_grams, unsigned width, unsigned stride)
 {
 	struct joining *j = calloc(1, sizeof(*j));
-	double rate = 0;
 	bool worth = false;
 
 	if (j == NULL) {
@@ -190,19 +215,16 @@ masks_make(struct compiler *c, struct pyaudit_gram_masks ret[4], const double sh
 	}
 	j->shares = shares;
 	j->n = gather_kinds(j->kinds, grams, n_grams, width);
-	if (j->n > KINDS_MAX)
-		goto out;
-	for (size_t i = 0; i < j->n; i++)
-		j->kinds[i].rate = rate_of(&j->kinds[i], width, j->shares);
-	for (size_t i = 0; i < j->n; i++)
-		weigh_pairs(j, i, width);
-	while (j->n > N_GROUPS)
-		join_cheapest(j, width);
-	for (size_t i = 0; i < j->n; i++)
-		rate += j->kinds[i].rate;
-	worth = MASK_COST + PASS_COST * rate < 1.0 / stride;
-	put_masks(ret, j, width);
-out:
+	if (j->n <= KINDS_MAX) {
+		for (size_t i = 0; i < j->n; i++)
+			j->kinds[i].rate = rate_of(&j->kinds[i], 0, width, j->shares);
+		for (size_t i = 0; i < j->n; i++)
+			weigh_pairs(j, i, width);
+		while (j->n > N_GROUPS)
+			join_cheapest(j, width);
+		worth = MASK_COST + PASS_COST * choose_bytes(ret, j, width) < 1.0 / stride;
+		fill_masks(ret, j);
+	}
 	free(j);
 	return worth;
 }

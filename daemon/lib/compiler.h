@@ -166,10 +166,16 @@ pyaudit_le32 index_put_grams(struct compiler *c, const struct key *keys, size_t 
 
 /* compile_masks.c */
 
+/* For @n bytes of each gram, from byte @first on. */
+struct masks {
+	struct pyaudit_gram_masks bytes[4];
+	uint8_t first, n;
+};
+
 /* Masks that let these grams pass, each once in @grams; false where that would cost more than to look at
  * each @stride-th place without. */
-bool masks_make(struct compiler *c, struct pyaudit_gram_masks ret[4], const double shares[256],
-		const uint32_t *grams, size_t n_grams, unsigned width, unsigned stride);
+bool masks_make(struct compiler *c, struct masks *ret, const double shares[256], const uint32_t *grams,
+		size_t n_grams, unsigned width, unsigned stride);
 /* How much of texts each byte is, about; and at how many of their places a gram may be expected. */
 void masks_shares(double ret[256]);
 double masks_share(const double shares[256], uint32_t gram, unsigned width);

@@ -283,9 +283,12 @@ struct pyaudit_grams {
 	pyaudit_le32 filter;
 	pyaudit_le32 table; /* struct pyaudit_gram; one at least is empty */
 	pyaudit_le32 literals, n_literals;
-	pyaudit_le32 masks; /* struct pyaudit_gram_masks for each byte of a gram; 0: none */
+	pyaudit_le32 masks; /* struct pyaudit_gram_masks for each byte that is asked; 0: none */
+	uint8_t first_mask; /* byte of a gram that the first of them is for */
+	uint8_t n_masks;
+	pyaudit_le16 reserved;
 };
-static_assert(sizeof(struct pyaudit_grams) == 24, "gram table size");
+static_assert(sizeof(struct pyaudit_grams) == 28, "gram table size");
 
 /* Grams are in eight groups, a bit each. A byte of the text, not folded, may be this byte of a gram of
  * the groups that both its halves have here. */
