@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the service manager is told (sd_notify). Without one, or built without libsystemd, these
+ * What the service manager is told (sd_notify(3)). Without one, or built without libsystemd, these
  * do nothing.
  */
 #ifndef DAEMON_NOTIFY_H
@@ -9,6 +9,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define NOTIFY_FDS_MAX 4
+#define NOTIFY_NAME_MAX 255      /* systemd's limit */
+#define NOTIFY_AGAIN_MS 10
+#define NOTIFY_WAITING_MAX 4096  /* messages; descriptors are not given to a manager that is further behind */
+
+struct event_base;
+
+/* Nothing here waits for the manager. 0 or a negative errno. */
+int notify_init(struct event_base *base);
+/* Tells what the manager had no room for yet, as far as @timeout_ms allows, and nothing from then on. */
+void notify_fini(unsigned timeout_ms);
 
 void notify_ready(const char *status);
 void notify_reloading(void);

@@ -2,6 +2,19 @@
 /* Built without libsystemd: there is no service manager to tell. */
 #include "notify.h"
 
+int
+notify_init(struct event_base *base)
+{
+	(void)base;
+	return 0;
+}
+
+void
+notify_fini(unsigned timeout_ms)
+{
+	(void)timeout_ms;
+}
+
 void
 notify_ready(const char *status)
 {

@@ -673,7 +673,9 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 	server->base = event_base_new();
 	if (server->base == NULL)
 		return -ENOMEM;
-	r = lock_dir(server, conf->dir);
+	r = notify_init(server->base);
+	if (r == 0)
+		r = lock_dir(server, conf->dir);
 	if (r < 0)
 		return r;
 	r = peers_init(&server->peers);
@@ -818,6 +820,7 @@ server_fini(struct server *server)
 		free_event(server->signals[i]);
 	if (server->sink_fd >= 0)
 		(void)close(server->sink_fd);
+	notify_fini(SERVER_NOTIFY_MS);
 	if (server->base != NULL)
 		event_base_free(server->base);
 	if (server->parent_gone)

@@ -33,6 +33,7 @@
 #define SERVER_SWEEP_MAX 4096   /* ...of so many sessions; further ones the next time */
 #define SERVER_FLUSH_MS 5000    /* sinks have this long when the daemon ends */
 #define SERVER_CLIENT_FLUSH_MS 1000
+#define SERVER_NOTIFY_MS 1000   /* the service manager has this long to be told of the end */
 #define SERVER_EXIT_FAILED 2 /* worth another try */
 #define SERVER_LOCK_FILE "pyauditd.lock"
 

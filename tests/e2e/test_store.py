@@ -136,6 +136,29 @@ def test_stopped_and_started_again(manager):
     finish(program)
 
 
+def test_a_manager_that_does_not_look(manager):
+    """Nobody waits for it, and it is told everything afterwards, in its order."""
+    with manager.lock, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.setblocking(False)
+        other.connect(manager.path)
+        with pytest.raises(BlockingIOError):
+            while True:
+                other.send(b"STATUS=full")
+        ends, stays = puppet(manager, SYSTEM.path), puppet(manager, SYSTEM.path)
+        say(ends, "audit(100, 0)")
+        hear(ends, "None")
+        finish(ends)
+        wait_for(lambda: of_kind(manager.events(), "process", event="process.exit", pid=ends.pid), "its end to be told")
+        assert manager.request("reload")["ok"]
+        with pytest.raises(BlockingIOError):
+            other.send(b"STATUS=full")
+    wait_for(lambda: len(manager.names()) == 1, "the one that stays to be kept")
+    manager.signal(signal.SIGKILL)
+    manager.start()
+    assert [p["pid"] for p in manager.status()["processes"]] == [stays.pid]
+    finish(stays)
+
+
 def test_another_minor_version(manager):
     """An agent of another minor version, with more in its hello: it survives the exchange of the daemon."""
     strings = b"3.99\0/usr/bin/other\0/\0\0\0other\0"
