@@ -121,7 +121,7 @@ for preset; do
 			export PYAUDIT_INTERPRETERS="${PYAUDIT_INTERPRETERS:-one}"
 			export TSAN_OPTIONS="halt_on_error=1:abort_on_error=1:second_deadlock_stack=1"
 			under=$fixed
-			set -- -R '^unit\.(ring|drain|sink|recent|process)$|^e2e\.(deny|tail|reload|json|loss|resilience)$'
+			set -- -R '^unit\.(ring|drain|sink|sink_context|recent|process)$|^e2e\.(deny|tail|reload|json|loss|resilience)$'
 			;;
 		*)
 			set --
