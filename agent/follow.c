@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "status.h"
 
 #define PRELOAD "LD_PRELOAD"
 
@@ -404,7 +405,7 @@ look_at(int dirfd, const char *path, int flags, const char *shown)
 		struct program file = {0};
 
 		judge_elf(&file, head, (size_t)n);
-		if (file.leaves == NULL && fstat(fd, &st) == 0 && is_privileged(fd, &st))
+		if (file.leaves == NULL && status_of(fd, &st) == 0 && is_privileged(fd, &st))
 			file.leaves = "setuid";
 		if (file.leaves != NULL)
 			program.leaves = file.leaves;

@@ -17,6 +17,7 @@
 #include "secrets.h"
 #include "link.h"
 #include "registration.h"
+#include "status.h"
 #include "testpoint.h"
 
 /* Our descriptors stand high, out of the way of programs that count on low numbers, but not so
@@ -52,7 +53,7 @@ hold(int fd)
 		high = (int)(limit.rlim_cur / 4 * 3);
 	held.fd = fcntl(fd, F_DUPFD_CLOEXEC, high);
 	(void)close(fd);
-	if (held.fd >= 0 && fstat(held.fd, &st) == 0) {
+	if (held.fd >= 0 && status_of(held.fd, &st) == 0) {
 		held.dev = st.st_dev;
 		held.ino = st.st_ino;
 	}
@@ -64,7 +65,7 @@ still_ours(const struct held_fd *held)
 {
 	struct stat st;
 
-	return held->fd >= 0 && fstat(held->fd, &st) == 0 && st.st_dev == held->dev &&
+	return held->fd >= 0 && status_of(held->fd, &st) == 0 && st.st_dev == held->dev &&
 	       st.st_ino == held->ino;
 }
 
@@ -129,7 +130,7 @@ load_policy_file(const struct pyaudit_facts *facts)
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
+	if (status_of(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
 	    st.st_size <= (off_t)PYAUDIT_IMAGE_SIZE_MAX) {
 		size_t size = (size_t)st.st_size;
 
@@ -376,7 +377,7 @@ take_offer(int fd)
 	struct stat st;
 	void *image;
 
-	if (fstat(fd, &st) != 0 || st.st_size <= 0 || st.st_size > (off_t)PYAUDIT_IMAGE_SIZE_MAX ||
+	if (status_of(fd, &st) != 0 || st.st_size <= 0 || st.st_size > (off_t)PYAUDIT_IMAGE_SIZE_MAX ||
 	    (fcntl(fd, F_GET_SEALS) & seals) != seals)
 		return;
 	image = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "packages.h"
+#include "status.h"
 #include "verdict.h"
 
 #define ARENA_SIZE (8u << 20) /* address space while a table is made; memory as it is touched */
@@ -351,7 +352,7 @@ is_there(const struct builder *b, const char *name)
 {
 	struct stat st;
 
-	return fstatat(b->fd, name, &st, 0) == 0;
+	return status_at(b->fd, name, &st) == 0;
 }
 
 /* A package or a module, by its name in the directory. */
@@ -612,7 +613,7 @@ list_dists(struct builder *b, const struct root *root)
 
 	b->table->again_ms = UINT64_MAX;
 	b->fd = open(root->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
-	if (b->fd < 0 || fstat(b->fd, &st) != 0)
+	if (b->fd < 0 || status_of(b->fd, &st) != 0)
 		return false;
 	b->table->ino = st.st_ino;
 	b->table->mtime = st.st_mtim;
@@ -715,7 +716,7 @@ read_again(struct root *root, struct table *old)
 	if (now - atomic_load_explicit(&root->looked_ms, memory_order_relaxed) < LOOK_MS)
 		return NULL;
 	atomic_store_explicit(&root->looked_ms, now, memory_order_relaxed);
-	if (stat(root->path, &st) != 0 ||
+	if (status_at(AT_FDCWD, root->path, &st) != 0 ||
 	    (st.st_ino == old->ino && st.st_mtim.tv_sec == old->mtime.tv_sec &&
 	     st.st_mtim.tv_nsec == old->mtime.tv_nsec && now < old->again_ms) ||
 	    atomic_fetch_add_explicit(&root->n_read, 1, memory_order_relaxed) >= PACKAGES_READ_MAX)

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "search.h"
+#include "status.h"
 
 #define SEARCH_PATH_MAX 1024 /* longer ones are acts of their own */
 
@@ -72,7 +73,7 @@ search_step(struct pyaudit_event *event, PyObject *args)
 
 	if (event->id != PYAUDIT_EV_OS_EXEC || !plain_path(event, path))
 		return SEARCH_NONE;
-	if (fstatat(AT_FDCWD, path, &st, 0) != 0)
+	if (status_at(AT_FDCWD, path, &st) != 0)
 		return errno == ENOENT || errno == ENOTDIR ? SEARCH_MISSING : SEARCH_NONE;
 	words = python.PyTuple_GetItem(args, 1);
 	hash = hash_of(path);

@@ -212,6 +212,9 @@ def names_of(listing):
     return {line.split()[-1].split("@")[0] for line in listing.splitlines() if line.strip()}
 
 
+OLDEST_GLIBC = 28  # minor version of the libc in containers that the library is mounted into
+
+
 def what_it_asks_of_the_loader(agent):
     """Each of these costs every program that inherits the preload: docs/ARCHITECTURE.md, "In other programs"."""
     dynamic = output_of("readelf", "-dW", str(agent))
@@ -234,10 +237,14 @@ def what_it_asks_of_the_loader(agent):
         if "W" in part[6] and begin // page != (begin + size - 1) // page:
             yield "%s has more than a page of data of its own" % agent.name
     libc = re.search(r"libc\.so\.\d+ => (\S+)", output_of("ldd", sys.executable)).group(1)
-    missing = names_of(output_of("nm", "-D", "--undefined-only", str(agent))) - {"PySys_AddAuditHook"} - \
-        names_of(output_of("nm", "-D", "--defined-only", libc))
-    for symbol in sorted(missing):
+    called = names_of(output_of("nm", "-D", "--undefined-only", str(agent))) - {"PySys_AddAuditHook"}
+    defined = output_of("nm", "-D", "--defined-only", libc)
+    for symbol in sorted(called - names_of(defined)):
         yield "%s calls %s, which is not in libc" % (agent.name, symbol)
+    for symbol, minor in re.findall(r" (\S+)@@GLIBC_2\.(\d+)\b", defined):
+        # Those came from libdl, which each Python had before.
+        if symbol in called - {"dladdr", "dlclose", "dlopen", "dlsym"} and int(minor) > OLDEST_GLIBC:
+            yield "%s calls %s, which libc has since 2.%s only: it goes into containers" % (agent.name, symbol, minor)
 
 
 # libc functions that the agent stands in for; agent.map names the same.
