@@ -908,7 +908,7 @@ control_accept(struct server *server, int fd)
 	}
 	(void)event_add(client->timeout, &limit);
 	bufferevent_setcb(client->bev, on_read, on_write, on_event, client);
-	bufferevent_setwatermark(client->bev, EV_READ, 0, REQUEST_MAX);
+	/* No watermark: libevent 2.1 crashes where there is no memory for one. on_read keeps to REQUEST_MAX. */
 	(void)bufferevent_enable(client->bev, EV_READ | EV_WRITE);
 }
 

@@ -249,10 +249,14 @@ run(struct conf *conf, const struct server_options *options)
 	log_init(&log, STDERR_FILENO, (enum log_level)conf->log_level);
 	raise_limits(conf, &log);
 	r = server_init(&server, conf, &log, options);
-	if (r == 0)
+	if (r == 0) {
 		code = server_run(&server);
-	else
-		code = r == RULES_E_INVALID ? EXIT_MISTAKES : EXIT_FAILED;
+	} else if (r == RULES_E_INVALID) {
+		code = EXIT_MISTAKES; /* which are told */
+	} else {
+		log_error(&log, "cannot start: %s", strerror(-r));
+		code = EXIT_FAILED;
+	}
 	server_fini(&server);
 	log_fini(&log);
 	return code;
@@ -266,8 +270,10 @@ main(int argc, char **argv)
 	struct settings settings = {argc, argv, &arguments};
 	int code;
 
-	if (conf_init(&conf) < 0)
+	if (conf_init(&conf) < 0) {
+		(void)fputs("pyauditd: cannot begin: no memory\n", stderr);
 		return EXIT_FAILED;
+	}
 	arguments.server.reload_settings = reload_settings;
 	arguments.server.settings = &settings;
 	code = load_settings(argc, argv, &arguments, &conf);

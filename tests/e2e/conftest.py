@@ -333,11 +333,11 @@ def ctl_run(tmp_path):
 class Control:
     """A connection to the daemon's control socket."""
 
-    def __init__(self, path, receive_buffer=None):
+    def __init__(self, path, receive_buffer=None, seconds=30):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(30 * PATIENCE)
+        self.socket.settimeout(seconds * PATIENCE)
         self.socket.connect(str(path))
         self.file = self.socket.makefile("rb")
 
