@@ -138,7 +138,7 @@ shown_length(const char *name, size_t max)
 	return (int)len;
 }
 
-static int
+static __attribute__((noinline, cold)) int
 refuse(const void *image, unsigned rule, const char *name)
 {
 	char message[PYAUDIT_RULE_ID_MAX + MESSAGE_NAME_MAX + 64];
@@ -159,7 +159,7 @@ refuse(const void *image, unsigned rule, const char *name)
 
 /* A search goes on where there is no such program: the program hears what it would hear without us. It is
  * refused all the same, for the file may come to be there meanwhile. */
-static int
+static __attribute__((noinline, cold)) int
 refuse_missing(PyObject *args)
 {
 	/* os.execve says which file, os.execv, whose event has no environment, does not. */
@@ -445,7 +445,7 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 	if (UNLIKELY(!python.measured))
 		python_measure();
 	n_args = encode_args(&raised.values, args);
-	/* Names of others are not in the key, and what is announced or recorded is so each time. */
+	/* Not what is cheap. Names of others are not in the key, and what is announced or recorded is so each time. */
 	if (slot->flags == PYAUDIT_SLOT_JUDGE && id != PYAUDIT_EV_OTHER && may_be_known()) {
 		plain = encode_plain(&raised.values, args, n_args);
 		keyed = plain == (UINT32_C(1) << n_args) - 1 &&

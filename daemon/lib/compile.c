@@ -202,6 +202,30 @@ program_for(struct compiler *c, unsigned event, const char *name)
 	return program_of(c, members, n);
 }
 
+/* Walks over an argument or two, and nothing else. */
+static bool
+is_cheap(const struct compiler *c, uint32_t offset)
+{
+	struct pyaudit_program program;
+	struct pyaudit_index index;
+	uint32_t n;
+
+	if (offset == 0 || c->out.failed)
+		return false;
+	memcpy(&program, c->out.data + offset, sizeof(program));
+	n = pyaudit_get32(program.n_indexes);
+	if (pyaudit_get32(program.always.n) != 0 || n > 2)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		memcpy(&index, c->out.data + pyaudit_get32(program.indexes) + i * sizeof(index), sizeof(index));
+		if ((PYAUDIT_PLAIN_FIELDS >> index.field & 1) == 0 ||
+		    (index.parts & PYAUDIT_INDEX_ANY) != 0 || index.parts >= PYAUDIT_INDEX_GRAMS ||
+		    pyaudit_get16(index.n_automata) != 0)
+			return false;
+	}
+	return true;
+}
+
 static struct pyaudit_slot
 make_slot(struct compiler *c, unsigned event, const char *name, bool record)
 {
@@ -210,7 +234,8 @@ make_slot(struct compiler *c, unsigned event, const char *name, bool record)
 				    .program = pyaudit_le32_of(program)};
 
 	slot.flags = (uint8_t)((record ? PYAUDIT_SLOT_RECORD : 0) |
-			       (program != 0 ? PYAUDIT_SLOT_JUDGE : 0));
+			       (program != 0 ? PYAUDIT_SLOT_JUDGE : 0) |
+			       (is_cheap(c, program) ? PYAUDIT_SLOT_CHEAP : 0));
 	return slot;
 }
 

@@ -44,6 +44,7 @@ enum pyaudit_slot_flags {
 	PYAUDIT_SLOT_ANNOUNCE = 1 << 2, /* somebody asks for the libc call behind it, which is then
 					 * known to be no act of its own */
 	PYAUDIT_SLOT_CONTEXT = 1 << 3,	/* alone: remembered for alerts, and not judged */
+	PYAUDIT_SLOT_CHEAP = 1 << 4, /* judged for less than it takes to know an event again */
 };
 
 struct pyaudit_slot {

@@ -249,6 +249,34 @@ rules_that_never_hold_cost_nothing(void **state)
 	rules_free(set);
 }
 
+/* To walk over a path costs less than to look it up in the table of what is known; grams and frames cost more. */
+static void
+events_whose_rules_are_walks_are_cheap(void **state)
+{
+	static const struct {
+		const char *rules;
+		bool cheap;
+	} cases[] = {
+		{ONE_RULE("\"open\"", "\"file.path under '/etc'\""), true},
+		{ONE_RULE("\"open\"", "\"file.name = 'x' or file.target endswith '.pem'\""), true},
+		{ONE_RULE("\"open\"", "\"file.path contains 'x'\""), false},
+		{ONE_RULE("\"open\"", "\"exists file.path\""), false},
+		{ONE_RULE("\"open\"", "\"file.path matches '[0-9]{3}'\""), false},
+		{ONE_RULE("\"open\"", "\"not file.path = 'x'\""), false},
+		{ONE_RULE("\"open\"", "\"caller.module = 'x'\""), false},
+	};
+	struct compile_options options = {.generation = 1};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct image image = build(cases[i].rules, &options);
+
+		assert_int_equal(flags_of(&image, "open"),
+				 PYAUDIT_SLOT_JUDGE | (cases[i].cheap ? PYAUDIT_SLOT_CHEAP : 0));
+		image_fini(&image);
+	}
+}
+
 /* A rule that names the event as well is found by the rest: the program is one of that event. */
 static void
 the_name_of_an_event_leads_to_no_rule_that_anything_else_leads_to(void **state)
@@ -494,6 +522,7 @@ main(void)
 		cmocka_unit_test(events_of_libraries_have_slots_of_their_own),
 		cmocka_unit_test(fields_of_events_stand_before_those_of_processes),
 		cmocka_unit_test(rules_that_never_hold_cost_nothing),
+		cmocka_unit_test(events_whose_rules_are_walks_are_cheap),
 		cmocka_unit_test(the_name_of_an_event_leads_to_no_rule_that_anything_else_leads_to),
 		cmocka_unit_test(names_are_looked_up_at_the_end_of_their_path),
 		cmocka_unit_test(mistakes_name_the_place_of_the_value),
