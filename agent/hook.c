@@ -264,6 +264,7 @@ deliver(const struct policy *policy, struct pyaudit_event *event,
 	uint8_t record[PYAUDIT_RECORD_MAX])
 {
 	bool urgent = verdict->action >= PYAUDIT_ACTION_ALERT, is_put = false;
+	enum pyaudit_lane lane = urgent ? PYAUDIT_LANE_URGENT : PYAUDIT_LANE_ORDINARY;
 	struct pyaudit_ring *ring = agent.ring;
 	struct ring_pushed pushed = {0};
 	unsigned wait_ms;
@@ -285,13 +286,12 @@ deliver(const struct policy *policy, struct pyaudit_event *event,
 		keep_real(&event->real_target, real[1]);
 	}
 	size = pyaudit_record_encode(record, event, verdict, policy->generation, time_ns, pid, tid);
-	/* What came before an alert is the first to give way where the room for alerts runs short. */
-	if (urgent && policy->context > 0 &&
-	    (ring == NULL || !ring_is_half_full(ring, PYAUDIT_LANE_URGENT)))
+	/* What came before an alert, or what the daemon may make one of, is the first to give way where room runs short. */
+	if (UNLIKELY(urgent || verdict->is_counted) && policy->context > 0 &&
+	    (ring == NULL || !ring_is_half_full(ring, lane)))
 		size = context_add(record, size, policy->context, tid);
 	if (LIKELY(ring != NULL)) {
-		is_put = ring_push(ring, urgent ? PYAUDIT_LANE_URGENT : PYAUDIT_LANE_ORDINARY, record, size, tid,
-				   &pushed);
+		is_put = ring_push(ring, lane, record, size, tid, &pushed);
 		if (verdict->action >= PYAUDIT_ACTION_BLOCK)
 			atomic_fetch_add_explicit(&ring->n_denied, 1, memory_order_relaxed);
 	} else if (!link_send_record(record, size)) {
@@ -347,6 +347,7 @@ decide(const struct policy *policy, const struct pyaudit_slot *slot, struct pyau
 	ret->observed = 0;
 	ret->n_hits = 0;
 	ret->pure = 1;
+	ret->is_counted = 0;
 }
 
 /* Where an event is judged, and what it is written into. */

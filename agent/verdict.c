@@ -632,6 +632,8 @@ add_hit(struct judge *j, unsigned number, const struct pyaudit_rule *rule)
 		verdict->action = rule->action;
 	if (rule->flags & PYAUDIT_RULE_WEAKENED)
 		j->weakened = true;
+	if (rule->flags & PYAUDIT_RULE_MEMORY)
+		verdict->is_counted = 1;
 
 	for (unsigned k = 0; k < verdict->n_hits; k++)
 		if (verdict->hits[k] == number)
@@ -907,6 +909,7 @@ pyaudit_judge(const void *image, const struct pyaudit_slot *slot,
 	ret->observed = 0;
 	ret->n_hits = 0;
 	ret->pure = 1;
+	ret->is_counted = 0;
 	if ((slot->flags & PYAUDIT_SLOT_JUDGE) == 0)
 		return;
 

@@ -17,6 +17,7 @@ struct pyaudit_verdict {
 	uint8_t pure;	  /* 1: the same arguments have it again, in this process and by this image;
 			   * no rule looked at the code that raised the event */
 	uint16_t hits[PYAUDIT_HITS_MAX];
+	uint8_t is_counted; /* 1: a rule with memory matched */
 };
 
 /* Conditions on proc.* fields are evaluated once per process and image into these bits. */

@@ -112,6 +112,7 @@ exception_part(struct compiler *c, const struct rule *rule, const struct rule_ex
 	struct rule part =
 		telling(rule, when != NULL ? both(c, all_conditions(c, rule), when) : NULL);
 
+	part.memory.kind = RULE_NO_MEMORY; /* nothing comes of it */
 	if (when == NULL || !c->options->tells_exceptions)
 		never(&part);
 	return part;

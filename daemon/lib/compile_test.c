@@ -525,6 +525,8 @@ compile_rule(struct compiler *c, const struct rule *rule, struct pyaudit_rule *r
 	} else if (action >= PYAUDIT_ACTION_BLOCK && (rule->observe || c->options->observe)) {
 		ret->flags = PYAUDIT_RULE_WEAKENED;
 		action = PYAUDIT_ACTION_ALERT;
+	} else if (rule->memory.kind != RULE_NO_MEMORY) {
+		ret->flags = PYAUDIT_RULE_MEMORY;
 	}
 	ret->action = action;
 	ret->ack_ms = pyaudit_le16_of((uint16_t)rule->ack_ms);

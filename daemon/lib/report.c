@@ -362,7 +362,7 @@ write_event(struct json *json, const struct report *report)
 	}
 	json_key(json, "cut");
 	json_bool(json, (d->flags & PYAUDIT_REC_CUT) != 0);
-	if (d->n_context > 0)
+	if (report->kind == REPORT_ALERT && d->n_context > 0)
 		write_context(json, d);
 }
 

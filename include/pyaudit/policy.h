@@ -133,6 +133,7 @@ struct pyaudit_list {
 enum pyaudit_rule_flags {
 	PYAUDIT_RULE_ALLOW = 1 << 0,	/* only takes other rules back */
 	PYAUDIT_RULE_WEAKENED = 1 << 1, /* block or kill before observe mode made it an alert */
+	PYAUDIT_RULE_MEMORY = 1 << 2,	/* the daemon may alert by its record, which has the context for that */
 };
 
 struct pyaudit_rule {

@@ -85,6 +85,30 @@ os.wait()
     assert told(alert)[-2:] == [("open", "none", "/srv/parent"), ("open", "none", "/srv/child")]
 
 
+COUNTED = rule("third", "os.remove", action="alert", threshold={"count": 3, "within": "60s"})
+STEPS = rule("steps", "open", action="alert", sequence={"within": "60s", "steps": [
+    {"on": "os.mkdir", "by": "file.path"}, {"on": "os.rmdir", "by": "file.path"}]})
+del STEPS["on"]
+MISSED = rule("missed", "os.rename", action="alert", absence={"on": "os.link", "within": "1s"})
+
+
+def test_rules_with_memory_tell_what_came_before(daemon, python_few):
+    server = daemon(COUNTED, STEPS, MISSED, LOOKED_AT, rule("all", "os.remove", action="record"), config="context = 2")
+    alerts = alerts_of(server, """
+for i in range(3):
+    sys.audit("open", "/srv/%d" % i, "r", 0)
+    sys.audit("os.remove", "/srv/removed-%d" % i, -1)
+sys.audit("os.rename", "/srv/a", "/srv/b", -1, -1)
+sys.audit("os.mkdir", "/srv/dir", 0, -1)
+sys.audit("os.rmdir", "/srv/dir", -1)
+""", python_few, n=3)
+    assert {alert["rule"]: told(alert) for alert in alerts} == {
+        "third": [("os.remove", "record", "/srv/removed-1"), ("open", "none", "/srv/2")],
+        "steps": [("os.rename", "record", "/srv/a"), ("os.mkdir", "record", "/srv/dir")],
+        "missed": [("open", "none", "/srv/2"), ("os.remove", "record", "/srv/removed-2")]}
+    assert not any("context" in event for event in of_kind(server.events(), "event"))
+
+
 def test_settings_are_taken_at_a_reload(daemon):
     server = daemon(NO_EXEC, LOOKED_AT, config="context = 0")
     program = server.spawn(["/usr/bin/python3", "-I", "-c", REFUSED + """
