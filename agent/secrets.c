@@ -824,7 +824,7 @@ pyaudit_secret_next(struct pyaudit_secrets *ctx, const struct pyaudit_value *tex
 }
 
 #if defined(__SSE2__)
-/* Bits of 16 bytes: those that are not plain, and those that are '.' or '/'. */
+/* Bits of bytes: those that are not plain, and those that are '.' or '/'. */
 static inline unsigned
 not_plain(__m128i v, unsigned *ret_gaps)
 {
@@ -864,42 +864,58 @@ few_bytes(const char *s, size_t n)
 	return _mm_set_epi64x((int64_t)high, (int64_t)low);
 }
 
-/* Of the 16 bytes at @at, or what the text has of them. */
 static inline unsigned
-block_at(const struct pyaudit_value *text, uint32_t at, unsigned *ret_gaps)
+full_block(const char *s, unsigned *ret_gaps)
 {
-	const char *s = text->s;
+	return not_plain(_mm_loadu_si128((const __m128i *)(const void *)s), ret_gaps);
+}
+
+/* Of the last 1 to 16 bytes, which begin at @at. */
+static inline unsigned
+last_block(const struct pyaudit_value *text, uint32_t at, unsigned *ret_gaps)
+{
 	uint32_t n = text->len - at;
 	unsigned odd;
 
-	if (n >= 16)
-		return not_plain(_mm_loadu_si128((const __m128i *)(const void *)(s + at)), ret_gaps);
+	if (n == 16)
+		return full_block(text->s + at, ret_gaps);
 	if (at == 0)
-		return not_plain(few_bytes(s, n), ret_gaps) & ((1u << n) - 1);
+		return not_plain(few_bytes(text->s, n), ret_gaps) & ((1u << n) - 1);
 	/* Together with some that were read. */
-	odd = not_plain(_mm_loadu_si128((const __m128i *)(const void *)(s + text->len - 16)), ret_gaps);
+	odd = full_block(text->s + text->len - 16, ret_gaps);
 	*ret_gaps >>= 16 - n;
 	return odd >> (16 - n);
 }
 #else
 static inline unsigned
-block_at(const struct pyaudit_value *text, uint32_t at, unsigned *ret_gaps)
+some_bytes(const char *s, unsigned n, unsigned *ret_gaps)
 {
 	unsigned odd = 0;
 
 	*ret_gaps = 0;
-	for (unsigned i = 0; i < 16 && at + i < text->len; i++) {
-		unsigned class = class_of(text->s[at + i]);
-
-		odd |= (unsigned)((class & PLAIN) == 0) << i;
-		*ret_gaps |= (unsigned)((class & (PLAIN | WORD_BYTE)) == PLAIN) << i;
+	for (unsigned i = 0; i < n; i++) {
+		odd |= (unsigned)!is(s[i], PLAIN) << i;
+		*ret_gaps |= (unsigned)(s[i] == '.' || s[i] == '/') << i;
 	}
 	return odd;
+}
+
+static inline unsigned
+full_block(const char *s, unsigned *ret_gaps)
+{
+	return some_bytes(s, 16, ret_gaps);
+}
+
+static inline unsigned
+last_block(const struct pyaudit_value *text, uint32_t at, unsigned *ret_gaps)
+{
+	return some_bytes(text->s + at, text->len - at, ret_gaps);
 }
 #endif
 
 /* What a text is made of, as far as a quick look tells. */
 struct quick {
+	uint32_t begun;	  /* where the word at hand begins */
 	uint32_t longest; /* of its words */
 	bool dash;	  /* a word begins with '-' */
 	bool sign;	  /* there is an '=' or ':' */
@@ -925,30 +941,47 @@ suspect_word(struct quick *quick, const struct pyaudit_secrets *ctx, const struc
 		quick->suspect = true;
 }
 
-/* False: there is more in the text than words and paths. Most have nothing else. */
+/* The words of a plain text that end within a block. No word begins at the text's last byte here. */
+static inline void
+read_words(struct quick *quick, const struct pyaudit_secrets *ctx, const struct pyaudit_value *text,
+	   uint32_t at, unsigned gaps)
+{
+	const char *s = text->s;
+	uint32_t begun = quick->begun, longest = quick->longest;
+
+	for (; gaps != 0; gaps &= gaps - 1) {
+		uint32_t end = at + (uint32_t)__builtin_ctz(gaps);
+
+		longest = end - begun > longest ? end - begun : longest;
+		if (__builtin_expect(has_beginning(token_beginnings, s + begun), 0))
+			suspect_word(quick, ctx, text, begun);
+		begun = end + 1;
+	}
+	quick->begun = begun;
+	quick->longest = longest;
+}
+
+/* False: there is more in the text than words and paths. Most have nothing else. The site's own forms are not looked
+ * for here. */
 static inline bool
 read_plain(const struct pyaudit_secrets *ctx, const struct pyaudit_value *text, struct quick *ret)
 {
-	const char *s = text->s;
-	bool own = ctx->own != NULL;
-	uint32_t begun = 0, longest = 0, at, n;
+	uint32_t at, last = text->len - 1;
 	unsigned gaps;
 
-	for (at = 0; at < text->len; at += 16) {
-		if (block_at(text, at, &gaps) != 0)
+	for (at = 0; last - at >= 16; at += 16) {
+		if (full_block(text->s + at, &gaps) != 0)
 			return false;
-		for (; gaps != 0; gaps &= gaps - 1) {
-			n = at + (uint32_t)__builtin_ctz(gaps) - begun;
-			longest = n > longest ? n : longest;
-			if (n > 0 && (has_beginning(token_beginnings, s + begun) || own))
-				suspect_word(ret, ctx, text, begun);
-			begun += n + 1;
-		}
+		read_words(ret, ctx, text, at, gaps);
 	}
-	n = text->len - begun;
-	ret->longest = n > longest ? n : longest;
-	if (n > 1 ? has_beginning(token_beginnings, s + begun) || own : n > 0)
-		suspect_word(ret, ctx, text, begun);
+	if (last_block(text, at, &gaps) != 0)
+		return false;
+	read_words(ret, ctx, text, at, gaps & ~(1u << (last - at)));
+	/* The last byte ends a word, or is one of it. */
+	at = last + !(gaps >> (last - at) & 1);
+	ret->longest = at - ret->begun > ret->longest ? at - ret->begun : ret->longest;
+	if (ret->begun < last ? has_beginning(token_beginnings, text->s + ret->begun) : ret->begun == last)
+		suspect_word(ret, ctx, text, ret->begun);
 	return true;
 }
 
@@ -962,8 +995,10 @@ is_plain_worth(struct pyaudit_secrets *ctx, const struct pyaudit_value *text, co
 		return false;
 	if (quick->suspect || text->s[0] == '-')
 		return true;
-	/* What the closer look would have found out for the next text. */
-	program = ctx->word || text->s[0] == '_' ? 0 : program_of(text->s, text->len);
+	/* What the closer look would have found out for the next text. No program's name has a '.' in it. */
+	if (ctx->word || text->s[0] == '_' || (quick->begun > 0 && text->s[quick->begun - 1] == '.'))
+		return false;
+	program = program_of(text->s + quick->begun, text->len - quick->begun);
 	if (program != 0)
 		ctx->program = program;
 	return false;
@@ -1009,7 +1044,7 @@ is_worth(const struct quick *quick)
 	return quick->suspect && (quick->longest >= RUN_MIN || quick->dash || quick->sign);
 }
 
-static bool
+static __attribute__((noinline)) bool
 is_mixed_worth(const struct pyaudit_secrets *ctx, const struct pyaudit_value *text)
 {
 	struct quick quick = {.longest = 0};
@@ -1017,7 +1052,7 @@ is_mixed_worth(const struct pyaudit_secrets *ctx, const struct pyaudit_value *te
 	unsigned gaps, odd;
 
 	for (uint32_t at = 0; at < text->len && !is_worth(&quick); at += 16) {
-		odd = block_at(text, at, &gaps);
+		odd = text->len - at >= 16 ? full_block(text->s + at, &gaps) : last_block(text, at, &gaps);
 		for (gaps |= odd; gaps != 0; gaps &= gaps - 1) {
 			uint32_t gap = at + (uint32_t)__builtin_ctz(gaps);
 
@@ -1049,7 +1084,7 @@ pyaudit_secret_likely(struct pyaudit_secrets *ctx, const struct pyaudit_value *t
 		ctx->program = program_of(text->s, text->len);
 	if (text->len < SHORTEST)
 		return false;
-	if (read_plain(ctx, text, &plain))
+	if (ctx->own == NULL && read_plain(ctx, text, &plain))
 		return is_plain_worth(ctx, text, &plain);
 	if (text->len > 5 && memcmp(text->s, "PASS ", 5) == 0)
 		return true;
