@@ -17,6 +17,7 @@
 #include "link.h"
 #include "memo.h"
 #include "registration.h"
+#include "secrets.h"
 #include "switch.h"
 
 struct agent agent = {.socket = {.fd = -1}, .memfd = {.fd = -1}};
@@ -45,7 +46,8 @@ use_policies(void *room)
 static size_t
 share_out(char *room)
 {
-	size_t (*const parts[])(void *) = {use_policies, memo_use, lines_use, context_use, announce_use};
+	size_t (*const parts[])(void *) = {use_policies, memo_use, lines_use, context_use,
+					   announce_use, pyaudit_secrets_room};
 	size_t at = LIFE_SIZE;
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)

@@ -222,18 +222,13 @@ pyaudit_record_encode(uint8_t out[PYAUDIT_RECORD_MAX], const struct pyaudit_even
 		      const struct pyaudit_verdict *verdict, uint64_t generation, uint64_t time_ns,
 		      uint32_t pid, uint32_t tid)
 {
-	struct pyaudit_record head = {
-		.event = pyaudit_le16_of(event->id),
-		.layer = event->layer,
-		.action = verdict->action,
-		.time_ns = pyaudit_le64_of(time_ns),
-		.generation = pyaudit_le64_of(generation),
-		.pid = pyaudit_le32_of(pid),
-		.tid = pyaudit_le32_of(tid),
-	};
-	struct writer w = {out + sizeof(head), out + PYAUDIT_RECORD_MAX - RULES_ROOM - ORIGIN_ROOM,
+	/* Written where it stays: a copy by wide loads would wait for the stores of its fields. */
+	struct pyaudit_record *head = (struct pyaudit_record *)(void *)out;
+	struct writer w = {out + sizeof(*head), out + PYAUDIT_RECORD_MAX - RULES_ROOM - ORIGIN_ROOM,
 			   false, pyaudit_secrets_of(event)};
-	unsigned n_frames = 0;
+	unsigned n_frames = 0, n_args = 0;
+
+	static_assert(_Alignof(struct pyaudit_record) == 1, "of bytes alone");
 
 	if (event->id == PYAUDIT_EV_OTHER) {
 		struct pyaudit_value name = pyaudit_value_text(event->name, event->name_len);
@@ -246,7 +241,7 @@ pyaudit_record_encode(uint8_t out[PYAUDIT_RECORD_MAX], const struct pyaudit_even
 
 		if (!written)
 			break;
-		head.n_args++;
+		n_args++;
 	}
 	w.end += ORIGIN_ROOM;
 	write_real(&w, event);
@@ -268,13 +263,21 @@ pyaudit_record_encode(uint8_t out[PYAUDIT_RECORD_MAX], const struct pyaudit_even
 			rules[i] = pyaudit_le16_of(verdict->hits[i]);
 		(void)write_item(&w, PYAUDIT_TAG_RULES, rules, n * (uint32_t)sizeof(rules[0]));
 	}
-	head.n_frames = (uint8_t)n_frames;
-	head.caller = event->caller < n_frames ? event->caller : 0;
-	head.flags = pyaudit_le16_of((uint16_t)((verdict->observed ? PYAUDIT_REC_OBSERVED : 0) |
-						(event->announced ? PYAUDIT_REC_ANNOUNCED : 0) |
-						(w.cut ? PYAUDIT_REC_CUT : 0)));
-	head.size = pyaudit_le32_of((uint32_t)(w.at - out));
-	memcpy(out, &head, sizeof(head));
+	head->size = pyaudit_le32_of((uint32_t)(w.at - out));
+	head->event = pyaudit_le16_of(event->id);
+	head->layer = event->layer;
+	head->action = verdict->action;
+	head->time_ns = pyaudit_le64_of(time_ns);
+	head->generation = pyaudit_le64_of(generation);
+	head->pid = pyaudit_le32_of(pid);
+	head->tid = pyaudit_le32_of(tid);
+	head->flags = pyaudit_le16_of((uint16_t)((verdict->observed ? PYAUDIT_REC_OBSERVED : 0) |
+						 (event->announced ? PYAUDIT_REC_ANNOUNCED : 0) |
+						 (w.cut ? PYAUDIT_REC_CUT : 0)));
+	head->n_args = (uint8_t)n_args;
+	head->n_frames = (uint8_t)n_frames;
+	head->caller = event->caller < n_frames ? event->caller : 0;
+	memset(head->reserved, 0, sizeof(head->reserved));
 	return (size_t)(w.at - out);
 }
 

@@ -1065,10 +1065,116 @@ is_mixed_worth(const struct pyaudit_secrets *ctx, const struct pyaudit_value *te
 	return is_worth(&quick);
 }
 
+/*
+ * Texts in which nothing was found, byte for byte: the file of who is calling, a path that is opened again and again.
+ * What stands here is true for every text that is looked at where the site has no forms of its own, and says
+ * nothing of the text after it.
+ *
+ * `turn` is odd while a thread writes the entry. Who reads a word of that writing (acquire) sees the odd turn that was
+ * stored before it (release), and so finds the turn changed behind its reading. Nobody waits: who comes meanwhile
+ * looks at the text itself, as does a child that was forked meanwhile.
+ */
+#define KNOWN_BITS 3
+#define KNOWN_MIN 16 /* shorter ones are as quickly looked at */
+#define KNOWN_MAX 240
+
+struct known {
+	_Atomic uint32_t turn;
+	_Atomic uint32_t hash;
+	_Atomic uint32_t len;	 /* 0: none stands here */
+	_Atomic uint32_t missed; /* hash of the last one that was not here: it takes the place when it comes again */
+	_Atomic uint64_t last;	 /* eight bytes */
+	_Atomic uint64_t bytes[KNOWN_MAX / 8];
+};
+
+static struct known *known_texts; /* 1 << KNOWN_BITS; NULL: there is no room for them */
+
+size_t
+pyaudit_secrets_room(void *room)
+{
+	if (room != NULL)
+		known_texts = room;
+	return sizeof(*known_texts) << KNOWN_BITS;
+}
+
+static inline uint64_t
+eight_bytes(const char *s)
+{
+	uint64_t bytes;
+
+	memcpy(&bytes, s, sizeof(bytes));
+	return bytes;
+}
+
+static inline uint32_t
+hash_text(const char *s, uint32_t len)
+{
+	const uint64_t k = UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t hash = (eight_bytes(s + len - 8) * k) ^ (eight_bytes(s + len / 2) + len);
+
+	return (uint32_t)(hash * k >> 32);
+}
+
+static inline struct known *
+known_of(uint32_t hash)
+{
+	return &known_texts[hash >> (32 - KNOWN_BITS)];
+}
+
+static inline bool
+is_known(const char *s, uint32_t len, uint32_t hash)
+{
+	struct known *known = known_of(hash);
+	uint32_t turn = atomic_load_explicit(&known->turn, memory_order_acquire);
+	uint64_t differ = turn & 1;
+
+	if (atomic_load_explicit(&known->hash, memory_order_acquire) != hash ||
+	    atomic_load_explicit(&known->len, memory_order_acquire) != len)
+		return false;
+	for (uint32_t i = 0; i < len / 8; i++)
+		differ |= eight_bytes(s + 8 * i) ^ atomic_load_explicit(&known->bytes[i], memory_order_acquire);
+	differ |= eight_bytes(s + len - 8) ^ atomic_load_explicit(&known->last, memory_order_acquire);
+	return differ == 0 && atomic_load_explicit(&known->turn, memory_order_relaxed) == turn;
+}
+
+static void
+know_text(const char *s, uint32_t len, uint32_t hash)
+{
+	struct known *known = known_of(hash);
+	uint32_t turn = atomic_load_explicit(&known->turn, memory_order_relaxed);
+
+	if (atomic_load_explicit(&known->missed, memory_order_relaxed) != hash) {
+		atomic_store_explicit(&known->missed, hash, memory_order_relaxed);
+		return;
+	}
+	if ((turn & 1) != 0 ||
+	    !atomic_compare_exchange_strong_explicit(&known->turn, &turn, turn + 1, memory_order_acquire,
+						     memory_order_relaxed))
+		return;
+	atomic_store_explicit(&known->hash, hash, memory_order_release);
+	atomic_store_explicit(&known->len, len, memory_order_release);
+	for (uint32_t i = 0; i < len / 8; i++)
+		atomic_store_explicit(&known->bytes[i], eight_bytes(s + 8 * i), memory_order_release);
+	atomic_store_explicit(&known->last, eight_bytes(s + len - 8), memory_order_release);
+	atomic_store_explicit(&known->turn, turn + 2, memory_order_release);
+}
+
+static bool
+is_worth_a_look(struct pyaudit_secrets *ctx, const struct pyaudit_value *text)
+{
+	struct quick plain = {.longest = 0};
+
+	if (ctx->own == NULL && read_plain(ctx, text, &plain))
+		return is_plain_worth(ctx, text, &plain);
+	if (text->len > 5 && memcmp(text->s, "PASS ", 5) == 0)
+		return true;
+	return is_mixed_worth(ctx, text);
+}
+
 bool
 pyaudit_secret_likely(struct pyaudit_secrets *ctx, const struct pyaudit_value *text)
 {
-	struct quick plain = {.longest = 0};
+	uint32_t hash;
 
 	/* Once for a text, which may be looked at twice: to measure and to write. */
 	ctx->own = atomic_load_explicit(&own_forms, memory_order_acquire);
@@ -1084,11 +1190,16 @@ pyaudit_secret_likely(struct pyaudit_secrets *ctx, const struct pyaudit_value *t
 		ctx->program = program_of(text->s, text->len);
 	if (text->len < SHORTEST)
 		return false;
-	if (ctx->own == NULL && read_plain(ctx, text, &plain))
-		return is_plain_worth(ctx, text, &plain);
-	if (text->len > 5 && memcmp(text->s, "PASS ", 5) == 0)
+	if (known_texts == NULL || ctx->own != NULL || text->len < KNOWN_MIN || text->len > KNOWN_MAX)
+		return is_worth_a_look(ctx, text);
+	hash = hash_text(text->s, text->len);
+	if (is_known(text->s, text->len, hash))
+		return false;
+	if (is_worth_a_look(ctx, text))
 		return true;
-	return is_mixed_worth(ctx, text);
+	if (ctx->program == 0)
+		know_text(text->s, text->len, hash);
+	return false;
 }
 
 static uint64_t

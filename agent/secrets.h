@@ -44,6 +44,10 @@ void pyaudit_secrets_forget(const struct pyaudit_forms *forms);
 /* Name of a set of characters, such as "alnum"; NULL behind the last. */
 const char *pyaudit_form_set_name(unsigned set);
 
+/* Where texts are remembered in which nothing was found, if they are to be: before the first look, zeroed memory of as
+ * many bytes as this says, aligned to 64. NULL only asks how many. */
+size_t pyaudit_secrets_room(void *room);
+
 /* For the arguments of this event. */
 struct pyaudit_secrets pyaudit_secrets_of(const struct pyaudit_event *event);
 

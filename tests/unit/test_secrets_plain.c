@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,9 +26,14 @@ looks_agree(struct pyaudit_secrets *ctx, const struct pyaudit_value *text, char 
 {
 	struct pyaudit_secrets plain = *ctx;
 	static char expected[8 * PYAUDIT_TEXT_MAX];
-	bool likely = pyaudit_secret_likely(ctx, text);
+	struct pyaudit_secrets first = *ctx, second = *ctx;
+	bool likely = pyaudit_secret_likely(&first, text);
 	size_t n = text->len;
 
+	/* From the third time on it may be known. */
+	assert_int_equal(pyaudit_secret_likely(&second, text), likely);
+	assert_int_equal(pyaudit_secret_likely(ctx, text), likely);
+	assert_memory_equal(ctx, &first, sizeof(first));
 	plain.own = ctx->own;
 	if (likely)
 		n = pyaudit_redact(ctx, text, out, size);
@@ -208,6 +214,22 @@ the_quick_look_finds_what_the_plain_one_does(void **state)
 }
 
 static void
+what_is_known_is_looked_at_for_own_forms(void **state)
+{
+	struct pyaudit_value text = pyaudit_value_text("/srv/acme_" A16, 10 + 16);
+	struct pyaudit_forms *forms = own_forms();
+	struct pyaudit_secrets ctx = {0};
+	char out[256];
+
+	(void)state;
+	assert_int_equal(looks_agree(&ctx, &text, out, sizeof(out)), text.len);
+	pyaudit_secrets_use(forms);
+	assert_int_equal(looks_agree(&ctx, &text, out, sizeof(out)), strlen("/srv/<redacted:acme-token>"));
+	pyaudit_secrets_forget(forms);
+	free(forms);
+}
+
+static void
 edges_are_the_same(void **state)
 {
 	static const char *const texts[] = {
@@ -228,16 +250,59 @@ edges_are_the_same(void **state)
 		}
 }
 
+/* Three texts that are the same at the end and in the middle. Two of them have no token, but a part of the one
+ * and a part of the other are the third, which has. */
+#define SAME "/the/same/in/all/of/them/in/the/middle/and/at/the/end/of/them"
+static const char *const three[] = {
+	"/srv/ab/pypi-" A20 A20 "abc/efghij0123456789" SAME,
+	"/srv/ab/xyza-" A20 A20 "abcdefghij0123456789" SAME,
+	"/srv/ab/pypi-" A20 A20 "abcdefghij0123456789" SAME,
+};
+
+static void *
+look_at_three(void *ret_wrong)
+{
+	for (unsigned i = 0; i < 60000; i++) {
+		unsigned which = i / 4 % 3;
+		struct pyaudit_value text = pyaudit_value_text(three[which], strlen(three[which]));
+		struct pyaudit_secrets ctx = {0};
+
+		if (pyaudit_secret_likely(&ctx, &text) != (which == 2))
+			*(bool *)ret_wrong = true;
+	}
+	return NULL;
+}
+
+static void
+what_is_known_is_known_byte_for_byte(void **state)
+{
+	bool wrong[2] = {false, false};
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, look_at_three, &wrong[0]), 0);
+	(void)look_at_three(&wrong[1]);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_false(wrong[0] || wrong[1]);
+}
+
 int
 main(void)
 {
+	void *room = aligned_alloc(64, (pyaudit_secrets_room(NULL) + 63) / 64 * 64);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_token_is_passed_over),
 		cmocka_unit_test(no_key_is_passed_over),
 		cmocka_unit_test(no_option_is_passed_over),
 		cmocka_unit_test(edges_are_the_same),
+		cmocka_unit_test(what_is_known_is_looked_at_for_own_forms),
+		cmocka_unit_test(what_is_known_is_known_byte_for_byte),
 		cmocka_unit_test(the_quick_look_finds_what_the_plain_one_does),
 	};
 
+	if (room == NULL)
+		return 1;
+	memset(room, 0, pyaudit_secrets_room(NULL));
+	(void)pyaudit_secrets_room(room);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
