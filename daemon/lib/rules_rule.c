@@ -459,6 +459,23 @@ read_tests(struct loader *ld, const struct jsonc *value, struct reading *reading
 			loader_read_test(ld, m, reading->rule, &reading->tests);
 }
 
+/* A word that is none of @choices (NULL behind the last): says which one is like it, or all. */
+static void
+mistake_choice(struct loader *ld, const struct jsonc *text, const char *what, const char *const *choices)
+{
+	struct suggest suggest;
+	char hint[128] = "", *at = hint;
+
+	suggest_init(&suggest, text->text, text->len);
+	for (size_t i = 0; choices[i] != NULL; i++)
+		suggest_try(&suggest, choices[i]);
+	(void)suggest_text(&suggest, hint);
+	for (size_t i = 0; suggest.best == NULL && choices[i] != NULL; i++)
+		at += snprintf(at, sizeof(hint) - (size_t)(at - hint), "%s%s",
+			       i == 0 ? ", expected " : choices[i + 1] != NULL ? ", " : " or ", choices[i]);
+	mistake(ld, text, "unknown %s '%.64s'%s", what, text->text, hint);
+}
+
 static void
 read_action(struct loader *ld, const struct jsonc *object, struct rule *rule)
 {
@@ -466,8 +483,6 @@ read_action(struct loader *ld, const struct jsonc *object, struct rule *rule)
 					      "block", "kill",   NULL};
 	const struct jsonc *action = loader_need(ld, object, "action", JSONC_STRING);
 	const struct jsonc *over = jsonc_get(object, "over");
-	struct suggest suggest;
-	char hint[128];
 
 	if (action == NULL)
 		return;
@@ -480,23 +495,19 @@ read_action(struct loader *ld, const struct jsonc *object, struct rule *rule)
 	}
 	if (over != NULL)
 		mistake_name(ld, over, "'over' belongs to the action 'allow'");
-	suggest_init(&suggest, action->text, action->len);
-	for (size_t i = 0; actions[i] != NULL; i++) {
-		if (i > 0 && loader_is_text(action, actions[i])) {
+	for (size_t i = 1; actions[i] != NULL; i++)
+		if (loader_is_text(action, actions[i])) {
 			rule->action = (enum pyaudit_action)action_by_name(actions[i]);
 			return;
 		}
-		suggest_try(&suggest, actions[i]);
-	}
-	mistake(ld, action, "unknown action '%.64s'%s", action->text, suggest_text(&suggest, hint));
+	mistake_choice(ld, action, "action", actions);
 }
 
 static void
 read_severity(struct loader *ld, const struct jsonc *object, struct rule *rule)
 {
 	const struct jsonc *severity = loader_get(ld, object, "severity", JSONC_STRING);
-	struct suggest suggest;
-	char hint[128];
+	const char *names[PYAUDIT_SEV_CRITICAL + 2] = {NULL};
 	int found;
 
 	rule->severity =
@@ -508,31 +519,23 @@ read_severity(struct loader *ld, const struct jsonc *object, struct rule *rule)
 		rule->severity = (enum pyaudit_severity)found;
 		return;
 	}
-	suggest_init(&suggest, severity->text, severity->len);
 	for (unsigned i = 0; i <= PYAUDIT_SEV_CRITICAL; i++)
-		suggest_try(&suggest, severity_name((enum pyaudit_severity)i));
-	mistake(ld, severity, "unknown severity '%.64s'%s", severity->text,
-		suggest_text(&suggest, hint));
+		names[i] = severity_name((enum pyaudit_severity)i);
+	mistake_choice(ld, severity, "severity", names);
 }
 
 bool
 loader_read_mode(struct loader *ld, const struct jsonc *object, bool observe)
 {
+	static const char *const modes[] = {"enforce", "observe", NULL};
 	const struct jsonc *mode = loader_get(ld, object, "mode", JSONC_STRING);
-	struct suggest suggest;
-	char hint[128];
 
 	if (mode == NULL)
 		return observe;
 	if (loader_is_text(mode, "observe"))
 		return true;
-	if (!loader_is_text(mode, "enforce")) {
-		suggest_init(&suggest, mode->text, mode->len);
-		suggest_try(&suggest, "observe");
-		suggest_try(&suggest, "enforce");
-		mistake(ld, mode, "unknown mode '%.64s'%s", mode->text,
-			suggest_text(&suggest, hint));
-	}
+	if (!loader_is_text(mode, "enforce"))
+		mistake_choice(ld, mode, "mode", modes);
 	return false;
 }
 
