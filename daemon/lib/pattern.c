@@ -978,14 +978,21 @@ split_classes(struct builder *b, const struct nfa *nfa)
 		b->example[b->classes[byte]] = (uint8_t)byte;
 }
 
-static int
-compare_states(const void *a, const void *b)
+/* By shell sort: the sets are short and nearly in order, and there are so many of them that calls of a comparison were a third
+ * of the daemon's start. */
+static void
+sort_states(uint32_t *items, uint32_t n)
 {
-	uint32_t x, y;
+	static const uint32_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};
 
-	memcpy(&x, a, sizeof(x));
-	memcpy(&y, b, sizeof(y));
-	return x < y ? -1 : x > y;
+	for (size_t g = 0; g < sizeof(gaps) / sizeof(gaps[0]); g++)
+		for (uint32_t i = gaps[g]; i < n; i++) {
+			uint32_t item = items[i], at = i;
+
+			for (; at >= gaps[g] && items[at - gaps[g]] > item; at -= gaps[g])
+				items[at] = items[at - gaps[g]];
+			items[at] = item;
+		}
 }
 
 /* Number of the state that the closure is, made where it is new: 0 dead, 1 matched for good. Or
@@ -1001,7 +1008,7 @@ intern(struct builder *b, bool at_begin)
 		return 1;
 	if (c->n_items == 0)
 		return 0;
-	qsort(c->items, c->n_items, sizeof(*c->items), compare_states);
+	sort_states(c->items, c->n_items);
 	for (uint32_t i = 0; i < c->n_items; i++)
 		hash = (hash ^ c->items[i]) * 0x9e3779b1u;
 	hash ^= (hash >> 15) ^ at_begin; /* the start's own state: ^$ holds nowhere else */
