@@ -19,6 +19,7 @@
 
 #define CONF_DEFAULT "/etc/pyaudit/pyauditd.conf"
 
+#define PRIVATE_RING (2u << 20) /* of `pyauditctl run` */
 #define MAIN_FDS 64 /* listeners, sinks, timers, files that are read */
 #define MAIN_FAILED_MS 250 /* a service manager starts us again as soon as we have ended */
 
@@ -129,6 +130,9 @@ parse_arguments(int argc, char **argv, struct arguments *arguments, struct conf 
 				fprintf(stderr, "pyauditd: '%s' is no descriptor\n", optarg);
 				return EXIT_FAILED;
 			}
+			/* One program, which raises thousands of events while it starts. */
+			if (id == OPTION_PARENT_FD)
+				conf->ring = PRIVATE_RING;
 			break;
 		case OPTION_HELP:
 			print_help();

@@ -64,7 +64,7 @@ def lint_compilers():
 
     def check(file):
         words = commands[file]
-        flags = [w for w in words[1:words.index("-o")] if w.startswith(("-D", "-I", "-W", "-std")) or w == "-isystem"
+        flags = [w for w in words[1:words.index("-o")] if w != "-DNDEBUG" and w.startswith(("-D", "-I", "-W", "-std")) or w == "-isystem"
                  or words[words.index(w) - 1] == "-isystem"]
         done = subprocess.run(["clang", *flags, "-Werror", "-Wno-unknown-warning-option", "-fsyntax-only", file],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=BUILD)
