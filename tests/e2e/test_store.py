@@ -33,6 +33,7 @@ class Manager(Daemon):
     def __init__(self, folder, *rules, **options):
         super().__init__(folder, *rules, **options)
         self.store, self.lock = [], threading.Lock()
+        self.seen, self.removed = set(), set()  # names
         self.path = str(folder / "notify")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.path)
@@ -50,7 +51,9 @@ class Manager(Daemon):
                 if lines.get("FDSTORE"):
                     assert lines.get("FDPOLL") == "0"
                     self.store += [(name, fd) for fd in fds]
+                    self.seen.add(name)
                 elif lines.get("FDSTOREREMOVE"):
+                    self.removed.add(name)
                     for held in [held for held in self.store if held[0] == name]:
                         os.close(held[1])
                         self.store.remove(held)
@@ -152,7 +155,7 @@ def test_a_manager_that_does_not_look(manager):
         assert manager.request("reload")["ok"]
         with pytest.raises(BlockingIOError):
             other.send(b"STATUS=full")
-    wait_for(lambda: len(manager.names()) == 1, "the one that stays to be kept")
+    wait_for(lambda: len(manager.seen) == 2 and len(manager.removed) == 1, "the one that stays to be kept, and no other")
     manager.signal(signal.SIGKILL)
     manager.start()
     assert [p["pid"] for p in manager.status()["processes"]] == [stays.pid]
