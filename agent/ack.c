@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "ack.h"
+#include "clock.h"
 
 /* Between two looks: the first after the least that a record takes to be written, then twice as long each time. */
 #define LOOK_NS 50000u
@@ -20,15 +21,6 @@ ack_wanted(const void *image, const struct pyaudit_verdict *verdict)
 	return most;
 }
 
-static uint64_t
-monotonic_ns(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static bool
 is_written(struct pyaudit_ring *ring, uint64_t index)
 {
@@ -41,11 +33,11 @@ is_written(struct pyaudit_ring *ring, uint64_t index)
 void
 ack_await(struct pyaudit_ring *ring, uint64_t index, unsigned wait_ms)
 {
-	uint64_t until_ns = monotonic_ns() + (uint64_t)wait_ms * 1000000u;
+	uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)wait_ms * 1000000u;
 	struct timespec pause = {.tv_nsec = LOOK_NS};
 
 	while (!is_written(ring, index)) {
-		if (monotonic_ns() >= until_ns) {
+		if (clock_ns(CLOCK_MONOTONIC) >= until_ns) {
 			atomic_fetch_add_explicit(&ring->n_late, 1, memory_order_relaxed);
 			return;
 		}

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "announce.h"
+#include "clock.h"
 #include "origin.h"
 
 /* Acts that both layers see. */
@@ -67,15 +68,6 @@ act_of(uint16_t event)
 	default:
 		return ACT_NONE;
 	}
-}
-
-static uint64_t
-coarse_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 /* What is acted on, as both layers name it: a program by its name, a peer by its port (Python may
@@ -168,7 +160,7 @@ announce(struct pyaudit_event *event, uint8_t action, uint32_t tid, bool package
 	if (stack != NULL &&
 	    (now->tid != tid || atomic_load_explicit(&stack->owner, memory_order_relaxed) != tid))
 		stack = NULL;
-	*now = (struct announced){.action = action, .tid = tid, .ms = coarse_ms()};
+	*now = (struct announced){.action = action, .tid = tid, .ms = clock_ms(CLOCK_MONOTONIC_COARSE)};
 	now->what = act_what(act, event);
 	if (stack != NULL)
 		atomic_store_explicit(&stack->since_ms, now->ms, memory_order_relaxed);
@@ -190,7 +182,7 @@ announced_find(struct pyaudit_event *event)
 	enum act act = act_of(event->id);
 	struct announced *found = &announced[act];
 
-	if (act == ACT_NONE || found->ms == 0 || coarse_ms() - found->ms >= ANNOUNCED_MS ||
+	if (act == ACT_NONE || found->ms == 0 || clock_ms(CLOCK_MONOTONIC_COARSE) - found->ms >= ANNOUNCED_MS ||
 	    (found->what != 0 && found->what != act_what(act, event)))
 		return NULL;
 	return found;

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "context.h"
+#include "clock.h"
 #include "python.h"
 #include "verdict.h"
 
@@ -54,13 +55,11 @@ context_keep(struct pyaudit_event *event, uint8_t action, uint32_t tid)
 	struct area *area = area_of(tid);
 	uint32_t number = atomic_load_explicit(&area->n, memory_order_relaxed) + 1;
 	struct pyaudit_context *slot = slot_of(area, number);
-	struct timespec now;
 
 	atomic_store_explicit(&area->n, number, memory_order_relaxed);
-	/* To a tick of the kernel: the exact clock costs more than all the rest. */
-	(void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	slot->number = number;
-	slot->time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	/* To a tick of the kernel: the exact clock costs more than all the rest. */
+	slot->time_ns = clock_ns(CLOCK_REALTIME_COARSE);
 	slot->tid = tid;
 	slot->event = event->id;
 	slot->layer = event->layer;

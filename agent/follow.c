@@ -17,7 +17,6 @@
 
 #define PRELOAD "LD_PRELOAD"
 
-
 #define PRELOAD_MAX 1024 /* of the path by which LD_PRELOAD names us, with the NUL */
 
 /* With what has a value from the beginning, so that no other page is touched in a program that is no Python. */

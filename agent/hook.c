@@ -16,6 +16,7 @@
 
 #include "ack.h"
 #include "announce.h"
+#include "clock.h"
 #include "context.h"
 #include "encode.h"
 #include "link.h"
@@ -67,24 +68,6 @@ thread_id(void)
 	return thread.tid;
 }
 
-static uint64_t
-now_ns(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static uint64_t
-coarse_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* Called with agent_life->busy held by this thread. */
 static void
 attach_if_due(void)
@@ -97,7 +80,7 @@ attach_if_due(void)
 	if (atomic_load(&agent.policy) == NULL)
 		link_take_policy();
 	if (atomic_load(&agent.policy) == NULL &&
-	    coarse_ms() - atomic_load(&agent.last_try_ms) >= RETRY_MS)
+	    clock_ms(CLOCK_MONOTONIC_COARSE) - atomic_load(&agent.last_try_ms) >= RETRY_MS)
 		link_attach(PYAUDIT_REASON_START);
 	if (atomic_load(&agent.policy) != NULL)
 		atomic_store_explicit(&agent_life->attached, 1, memory_order_release);
@@ -269,7 +252,7 @@ deliver(const struct policy *policy, struct pyaudit_event *event,
 	struct ring_pushed pushed = {0};
 	unsigned wait_ms;
 	char real[2][REAL_KEPT];
-	uint64_t time_ns = now_ns();
+	uint64_t time_ns = clock_ns(CLOCK_REALTIME);
 	size_t size;
 
 	for (unsigned i = 0; i < event->n_args; i++)
@@ -327,7 +310,7 @@ is_paused(void)
 
 	if (agent.ring != NULL)
 		paused = atomic_load_explicit(&agent.ring->paused, memory_order_relaxed);
-	return UNLIKELY(paused != 0) && (paused == PYAUDIT_PAUSED || coarse_ms() / 1000 < paused);
+	return UNLIKELY(paused != 0) && (paused == PYAUDIT_PAUSED || clock_ms(CLOCK_MONOTONIC_COARSE) / 1000 < paused);
 }
 
 static void
@@ -479,7 +462,7 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 	decide(policy, slot, &event, &verdict);
 	if (is_paused()) {
 		/* A daemon that came anew may know of no pause, and has yet to hear of this ring. */
-		look_for_daemon(now_ns(), LOOK_NS);
+		look_for_daemon(clock_ns(CLOCK_REALTIME), LOOK_NS);
 		return GO_ON;
 	}
 	if (UNLIKELY(id == PYAUDIT_EV_OS_EXEC) && verdict.action >= PYAUDIT_ACTION_ALERT &&

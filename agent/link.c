@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "context.h"
 #include "facts.h"
 #include "secrets.h"
@@ -29,15 +30,6 @@
 #define SILENT_NS 200000000ull
 /* Rings that may be left behind in the address space. */
 #define RINGS_MOVED_MAX 16
-
-static uint64_t
-now_ms(clockid_t clock)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static struct held_fd
 hold(int fd)
@@ -294,7 +286,6 @@ static bool
 say_hello(int fd, enum pyaudit_reason reason, const struct facts_room *room)
 {
 	const struct policy *policy = atomic_load(&agent.policy);
-	struct timespec now;
 	struct pyaudit_hello hello = {
 		.pid = pyaudit_le32_of((uint32_t)getpid()),
 		.ppid = pyaudit_le32_of((uint32_t)getppid()),
@@ -315,9 +306,7 @@ say_hello(int fd, enum pyaudit_reason reason, const struct facts_room *room)
 				 {strings.p, room->strings_len},
 				 {version, sizeof(version)}};
 
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	hello.start_ns =
-		pyaudit_le64_of((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+	hello.start_ns = pyaudit_le64_of(clock_ns(CLOCK_REALTIME));
 	return send_frame(fd, PYAUDIT_FRAME_HELLO, parts, 3, agent.memfd.fd);
 }
 
@@ -329,7 +318,7 @@ link_attach(enum pyaudit_reason reason)
 	int fd = -1;
 
 	TEST_POINT("attach");
-	atomic_store(&agent.last_try_ms, now_ms(CLOCK_MONOTONIC_COARSE));
+	atomic_store(&agent.last_try_ms, clock_ms(CLOCK_MONOTONIC_COARSE));
 	agent.pid = (uint32_t)getpid();
 	if (reason == PYAUDIT_REASON_AGAIN && agent.ring != NULL) {
 		/* Cheap, for it may fail often: everything else is there. */
@@ -478,18 +467,15 @@ link_knock(void)
 void
 link_look(uint64_t now_ns)
 {
-	struct timespec ts;
 	uint64_t beat;
 
 	atomic_store_explicit(&agent.last_look_ns, now_ns, memory_order_relaxed);
 	if (agent.ring == NULL)
 		return;
-	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	beat = atomic_load_explicit(&agent.ring->beat_ns, memory_order_relaxed);
-	if ((int64_t)((uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec - beat) <
-	    (int64_t)SILENT_NS)
+	if ((int64_t)(clock_ns(CLOCK_MONOTONIC_COARSE) - beat) < (int64_t)SILENT_NS)
 		return;
-	if (now_ms(CLOCK_MONOTONIC_COARSE) - atomic_load(&agent.last_try_ms) >= RETRY_MS)
+	if (clock_ms(CLOCK_MONOTONIC_COARSE) - atomic_load(&agent.last_try_ms) >= RETRY_MS)
 		link_wake();
 }
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "packages.h"
+#include "clock.h"
 #include "status.h"
 #include "verdict.h"
 
@@ -99,15 +100,6 @@ struct builder {
 	int fd;
 	bool has_shared; /* directories that several share: the second pass is for their files */
 };
-
-static uint64_t
-coarse_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static void *
 take(struct builder *b, size_t size)
@@ -619,7 +611,7 @@ list_dists(struct builder *b, const struct root *root)
 	b->table->mtime = st.st_mtim;
 	(void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	if (now.tv_sec - st.st_mtim.tv_sec <= SETTLES_MS / 1000)
-		b->table->again_ms = coarse_ms() + SETTLES_MS;
+		b->table->again_ms = clock_ms(CLOCK_MONOTONIC_COARSE) + SETTLES_MS;
 	while ((n = syscall(SYS_getdents64, b->fd, b->text, LIST_SIZE)) > 0) {
 		for (long at = 0; at < n;) {
 			const struct entry *entry = (const void *)(b->text + at);
@@ -709,7 +701,7 @@ table_of(struct root *root, _Atomic(struct table *) *place, bool links_only)
 static struct table *
 read_again(struct root *root, struct table *old)
 {
-	uint64_t now = coarse_ms();
+	uint64_t now = clock_ms(CLOCK_MONOTONIC_COARSE);
 	struct table *made;
 	struct stat st;
 

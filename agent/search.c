@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "search.h"
+#include "clock.h"
 #include "status.h"
 
 #define SEARCH_PATH_MAX 1024 /* longer ones are acts of their own */
@@ -53,15 +54,6 @@ hash_of(const char *s)
 	return hash;
 }
 
-static uint64_t
-coarse_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 enum search_step
 search_step(struct pyaudit_event *event, PyObject *args)
 {
@@ -77,7 +69,7 @@ search_step(struct pyaudit_event *event, PyObject *args)
 		return errno == ENOENT || errno == ENOTDIR ? SEARCH_MISSING : SEARCH_NONE;
 	words = python.PyTuple_GetItem(args, 1);
 	hash = hash_of(path);
-	ms = coarse_ms();
+	ms = clock_ms(CLOCK_MONOTONIC_COARSE);
 	again = last.words == words && last.dev == st.st_dev && last.ino == st.st_ino &&
 		last.path != hash && ms - last.ms < SEARCH_MS;
 	if (again)

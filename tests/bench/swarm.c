@@ -39,6 +39,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "event.h"
 #include "pyaudit/wire.h"
 #include "ring.h"
@@ -67,15 +68,6 @@ struct swarm {
 	size_t record_size;
 	uint64_t n_pushed, n_wakes;
 };
-
-static uint64_t
-now_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	(void)clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 _Noreturn static void
 die(const char *what)
@@ -143,7 +135,7 @@ say_hello(const struct member *member)
 	} payload = {
 		.hello = {.pid = pyaudit_le32_of((uint32_t)getpid()),
 			  .ppid = pyaudit_le32_of((uint32_t)getppid()),
-			  .start_ns = pyaudit_le64_of(now_ns(CLOCK_REALTIME)),
+			  .start_ns = pyaudit_le64_of(clock_ns(CLOCK_REALTIME)),
 			  .route = PYAUDIT_ROUTE_PRELOAD,
 			  .reason = PYAUDIT_REASON_START,
 			  .n_argv = pyaudit_le16_of(1),
@@ -224,7 +216,7 @@ attach_all(struct swarm *swarm)
 {
 	char *stacks = mmap(NULL, (size_t)swarm->n * STACK_SIZE, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	uint64_t begun = now_ns(CLOCK_MONOTONIC);
+	uint64_t begun = clock_ns(CLOCK_MONOTONIC);
 
 	raise_limits(swarm->n);
 	if (stacks == MAP_FAILED)
@@ -246,7 +238,7 @@ attach_all(struct swarm *swarm)
 			}
 		}
 	printf("{\"attached\":%u,\"seconds\":%.3f}\n", swarm->n,
-	       (double)(now_ns(CLOCK_MONOTONIC) - begun) / 1e9);
+	       (double)(clock_ns(CLOCK_MONOTONIC) - begun) / 1e9);
 	(void)fflush(stdout);
 }
 
@@ -258,7 +250,7 @@ encode(uint8_t *out, struct pyaudit_event *event, enum pyaudit_lane lane, uint32
 	struct pyaudit_verdict verdict = {.action = lane == PYAUDIT_LANE_URGENT ? PYAUDIT_ACTION_ALERT
 										: PYAUDIT_ACTION_RECORD};
 
-	return pyaudit_record_encode(out, event, &verdict, 1, now_ns(CLOCK_REALTIME), pid, pid);
+	return pyaudit_record_encode(out, event, &verdict, 1, clock_ns(CLOCK_REALTIME), pid, pid);
 }
 
 /* The record that all events are copies of, but for process and time. */
@@ -322,7 +314,7 @@ raise_events(struct swarm *swarm, struct member *member, unsigned n, uint64_t mo
 static void
 raise_probe(struct swarm *swarm, struct member *member, uint64_t mono_ns)
 {
-	struct pyaudit_value arg = pyaudit_value_int((int64_t)now_ns(CLOCK_REALTIME));
+	struct pyaudit_value arg = pyaudit_value_int((int64_t)clock_ns(CLOCK_REALTIME));
 	struct pyaudit_event event = {.id = PYAUDIT_EV_OTHER, .n_args = 1, .name = "swarm.probe",
 				      .name_len = 11, .args = &arg};
 	uint8_t record[PYAUDIT_RECORD_MAX];
@@ -378,7 +370,7 @@ turn(struct swarm *swarm, unsigned *at, uint64_t n_due, uint64_t mono_ns)
 	struct pyaudit_record *head = (struct pyaudit_record *)(void *)swarm->record;
 	bool any = false;
 
-	head->time_ns = pyaudit_le64_of(now_ns(CLOCK_REALTIME));
+	head->time_ns = pyaudit_le64_of(clock_ns(CLOCK_REALTIME));
 	for (uint64_t i = 0; i < n_due; i++) {
 		struct member *member = &swarm->members[*at];
 
@@ -395,7 +387,7 @@ turn(struct swarm *swarm, unsigned *at, uint64_t n_due, uint64_t mono_ns)
 static void
 run(struct swarm *swarm)
 {
-	uint64_t begun = now_ns(CLOCK_MONOTONIC), now = begun, next_look = begun;
+	uint64_t begun = clock_ns(CLOCK_MONOTONIC), now = begun, next_look = begun;
 	double n_begun = 0; /* bursts that were due so far, and are begun */
 	uint64_t n_probes = 0;
 	unsigned at = 0, probe_at = 0;
@@ -404,7 +396,7 @@ run(struct swarm *swarm)
 		uint64_t due, probes_due;
 		bool any;
 
-		now = now_ns(CLOCK_MONOTONIC);
+		now = clock_ns(CLOCK_MONOTONIC);
 		if (now >= next_look) {
 			next_look = now + 10 * STEP_NS;
 			if (is_told())
@@ -450,7 +442,7 @@ run(struct swarm *swarm)
 		       (unsigned long long)swarm->n_pushed, (unsigned long long)n_lost,
 		       (unsigned long long)n_probes, (unsigned long long)swarm->n_wakes,
 		       swarm->record_size, (double)(now - begun) / 1e9,
-		       (double)(now_ns(CLOCK_MONOTONIC) - begun) / 1e9,
+		       (double)(clock_ns(CLOCK_MONOTONIC) - begun) / 1e9,
 		       (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6 +
 			       (double)usage.ru_stime.tv_sec + (double)usage.ru_stime.tv_usec / 1e6);
 		(void)fflush(stdout);
