@@ -132,6 +132,14 @@ has_turn(const struct account *account)
 	return session != NULL && session->pass != account->pass;
 }
 
+/* Its turn comes next, whatever the pass. */
+static void
+put_first(struct session *session)
+{
+	TAILQ_INSERT_HEAD(&session->account->active, session, active_link);
+	session->pass = session->account->pass - 1;
+}
+
 void
 account_activate(struct session *session)
 {
@@ -139,19 +147,15 @@ account_activate(struct session *session)
 
 	if (TAILQ_EMPTY(&account->active))
 		TAILQ_INSERT_TAIL(&session->server->accounts.turns, account, turn_link);
-	TAILQ_INSERT_HEAD(&account->active, session, active_link);
-	session->pass = account->pass - 1;
+	put_first(session);
 	session->is_active = true;
 }
 
 void
 account_hurry(struct session *session)
 {
-	struct account *account = session->account;
-
-	TAILQ_REMOVE(&account->active, session, active_link);
-	TAILQ_INSERT_HEAD(&account->active, session, active_link);
-	session->pass = account->pass - 1;
+	TAILQ_REMOVE(&session->account->active, session, active_link);
+	put_first(session);
 }
 
 void

@@ -669,6 +669,7 @@ server_init(struct server *server, struct conf *conf, struct log *log,
 	server->policy.forget = forget_rules;
 	server->policy.data = server;
 	LIST_INIT(&server->sessions);
+	LIST_INIT(&server->waited);
 	LIST_INIT(&server->clients);
 	server->base = event_base_new();
 	if (server->base == NULL)

@@ -944,7 +944,6 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 	return true;
 }
 
-/* False: the session is gone. */
 /* It waits for what it just put in. */
 static void
 hurry(struct session *session)
@@ -955,6 +954,7 @@ hurry(struct session *session)
 	server_poll_soon(session->server);
 }
 
+/* False: the session is gone. */
 static bool
 take_frame(struct session *session, const struct frame *frame, int fd)
 {
