@@ -18,6 +18,7 @@ from conftest import BUILD, DAEMON, MARKS, SANITIZED, Daemon, clean_env, rule
 
 EVERY = os.environ.get("PYAUDIT_FAULTS") == "all"
 RULES = [rule("no-exec", "os.system"), MARKS]
+CONFIG = "max_agents = 1000"  # without a word on descriptors
 MALLOC = BUILD / "tests/libfail-malloc.so"
 
 # What a call fails with. Not here: those that cannot fail in a way that is of use (exit, munmap, brk), and those of
@@ -120,6 +121,21 @@ def live(server):
     return None
 
 
+def wrong_with(folder, words=(), **more):
+    """What was wrong with the life of a daemon that is started so, and the end of its log; or None. Nothing stays."""
+    folder.mkdir()
+    server = Failing(folder, *RULES, config=CONFIG)
+    server.words, server.more = words, more
+    try:
+        found = live(server)
+    finally:
+        server.process.kill()
+        server.process.wait()
+    log = server.log()[-500:]
+    shutil.rmtree(str(folder))
+    return "%s\n%s" % (found, log) if found else None
+
+
 def calls_of(log):
     """Names of the calls a life makes, and how many of each come before our own code reads its settings."""
     before, counts, ours = {}, {}, False
@@ -144,7 +160,7 @@ def calls(tmp_path_factory):
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     folder = tmp_path_factory.mktemp("calls")
-    server = Failing(folder, *RULES, config="max_agents = 1000")
+    server = Failing(folder, *RULES, config=CONFIG)
     server.words = strace(folder / "log")
     assert live(server) is None, server.log()
     found = calls_of((folder / "log").read_text(errors="replace"))
@@ -162,20 +178,11 @@ def test_a_system_call_fails(calls, tmp_path):
         ours = range(before + 1, count + 1)
         # The first, the last, and one between; all of them if there is time.
         for at in ours if EVERY else sorted({ours[0], ours[-1], ours[len(ours) // 2]}):
-            folder = tmp_path / ("%s-%d" % (name, at))
-            folder.mkdir()
-            server = Failing(folder, *RULES, config="max_agents = 1000")
-            server.words = strace("/dev/null", "-e", "trace=" + name, "-e",
-                                  "inject=%s:error=%s:when=%d" % (name, ERRORS[name], at))
             n += 1
-            try:
-                found = live(server)
-            finally:
-                server.process.kill()
-                server.process.wait()
+            found = wrong_with(tmp_path / ("%s-%d" % (name, at)), strace(
+                "/dev/null", "-e", "trace=" + name, "-e", "inject=%s:error=%s:when=%d" % (name, ERRORS[name], at)))
             if found:
-                wrong.append("%s, number %d of %d (%s): %s\n%s" % (name, at, count, ERRORS[name], found, server.log()[-500:]))
-            shutil.rmtree(str(folder))
+                wrong.append("%s, number %d of %d (%s): %s" % (name, at, count, ERRORS[name], found))
     print("%d calls of %d kinds failed" % (n, len(set(calls) & set(ERRORS))))
     assert not wrong, "\n".join(wrong)
 
@@ -184,23 +191,14 @@ def test_a_system_call_fails(calls, tmp_path):
 def test_an_allocation_fails(tmp_path):
     folder = tmp_path / "whole"
     folder.mkdir()
-    server = Failing(folder, *RULES, config="max_agents = 1000")
+    server = Failing(folder, *RULES, config=CONFIG)
     server.more = {"LD_PRELOAD": str(MALLOC), "FAIL_MALLOC_COUNT": str(folder / "count")}
     assert live(server) is None, server.log()
     count = int((folder / "count").read_text())
     assert count > 500
     wrong = []
     for at in range(1, count + 1, 1 if EVERY else count // 40):
-        folder = tmp_path / str(at)
-        folder.mkdir()
-        server = Failing(folder, *RULES, config="max_agents = 1000")
-        server.more = {"LD_PRELOAD": str(MALLOC), "FAIL_MALLOC_AT": str(at)}
-        try:
-            found = live(server)
-        finally:
-            server.process.kill()
-            server.process.wait()
+        found = wrong_with(tmp_path / str(at), LD_PRELOAD=str(MALLOC), FAIL_MALLOC_AT=str(at))
         if found:
-            wrong.append("allocation %d of %d: %s\n%s" % (at, count, found, server.log()[-500:]))
-        shutil.rmtree(str(folder))
+            wrong.append("allocation %d of %d: %s" % (at, count, found))
     assert not wrong, "\n".join(wrong)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "own_forms.h"
 #include "secrets.h"
 #include "verdict.h"
 
@@ -368,21 +369,6 @@ any_text_is_bounded(void **state)
 		/* Quadratic would be some ten million steps and more. */
 		assert_true((b.tv_sec - a.tv_sec) * 1000000000L + b.tv_nsec - a.tv_nsec < 20000000L);
 	}
-}
-
-static struct pyaudit_forms *
-own_forms(void)
-{
-	static const struct pyaudit_form own[] = {
-		{.kind = "acme-token", .prefix = "acme_", .n_prefix = 5, .set = PYAUDIT_FORM_ALNUM, .min = 16},
-		{.kind = "hardware", .prefix = "KEY-", .n_prefix = 4, .set = PYAUDIT_FORM_UPPER, .min = 12},
-	};
-	struct pyaudit_forms *forms = malloc(sizeof(*forms) + sizeof(own));
-
-	assert_non_null(forms);
-	forms->n = pyaudit_le32_of(sizeof(own) / sizeof(own[0]));
-	memcpy(forms->form, own, sizeof(own));
-	return forms;
 }
 
 /* What the site's own rules name is found where the others are, and as long as it is in use. */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "own_forms.h"
 #include "secrets_plain.h"
 #include "secrets_table.h"
 
@@ -158,21 +159,6 @@ put_part(char *out)
 	if (kind == 1 && rand() % 2 == 0 && n > 0)
 		out[0] = (char)(out[0] ^ 0x20);
 	return n;
-}
-
-static struct pyaudit_forms *
-own_forms(void)
-{
-	static const struct pyaudit_form own[] = {
-		{.kind = "acme-token", .prefix = "acme_", .n_prefix = 5, .set = PYAUDIT_FORM_ALNUM, .min = 16},
-		{.kind = "hardware", .prefix = "KEY-", .n_prefix = 4, .set = PYAUDIT_FORM_UPPER, .min = 12},
-	};
-	struct pyaudit_forms *forms = malloc(sizeof(*forms) + sizeof(own));
-
-	assert_non_null(forms);
-	forms->n = pyaudit_le32_of(sizeof(own) / sizeof(own[0]));
-	memcpy(forms->form, own, sizeof(own));
-	return forms;
 }
 
 static void
