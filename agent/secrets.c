@@ -1097,22 +1097,12 @@ pyaudit_secrets_room(void *room)
 	return sizeof(*known_texts) << KNOWN_BITS;
 }
 
-static inline uint64_t
-eight_bytes(const char *s)
-{
-	uint64_t bytes;
-
-	memcpy(&bytes, s, sizeof(bytes));
-	return bytes;
-}
-
 static inline uint32_t
 hash_text(const char *s, uint32_t len)
 {
-	const uint64_t k = UINT64_C(0x9e3779b97f4a7c15);
-	uint64_t hash = (eight_bytes(s + len - 8) * k) ^ (eight_bytes(s + len / 2) + len);
+	uint64_t hash = (pyaudit_load64(s + len - 8) * PYAUDIT_HASH_K) ^ (pyaudit_load64(s + len / 2) + len);
 
-	return (uint32_t)(hash * k >> 32);
+	return (uint32_t)(hash * PYAUDIT_HASH_K >> 32);
 }
 
 static inline struct known *
@@ -1132,8 +1122,8 @@ is_known(const char *s, uint32_t len, uint32_t hash)
 	    atomic_load_explicit(&known->len, memory_order_acquire) != len)
 		return false;
 	for (uint32_t i = 0; i < len / 8; i++)
-		differ |= eight_bytes(s + 8 * i) ^ atomic_load_explicit(&known->bytes[i], memory_order_acquire);
-	differ |= eight_bytes(s + len - 8) ^ atomic_load_explicit(&known->last, memory_order_acquire);
+		differ |= pyaudit_load64(s + 8 * i) ^ atomic_load_explicit(&known->bytes[i], memory_order_acquire);
+	differ |= pyaudit_load64(s + len - 8) ^ atomic_load_explicit(&known->last, memory_order_acquire);
 	return differ == 0 && atomic_load_explicit(&known->turn, memory_order_relaxed) == turn;
 }
 
@@ -1154,8 +1144,8 @@ know_text(const char *s, uint32_t len, uint32_t hash)
 	atomic_store_explicit(&known->hash, hash, memory_order_release);
 	atomic_store_explicit(&known->len, len, memory_order_release);
 	for (uint32_t i = 0; i < len / 8; i++)
-		atomic_store_explicit(&known->bytes[i], eight_bytes(s + 8 * i), memory_order_release);
-	atomic_store_explicit(&known->last, eight_bytes(s + len - 8), memory_order_release);
+		atomic_store_explicit(&known->bytes[i], pyaudit_load64(s + 8 * i), memory_order_release);
+	atomic_store_explicit(&known->last, pyaudit_load64(s + len - 8), memory_order_release);
 	atomic_store_explicit(&known->turn, turn + 2, memory_order_release);
 }
 
