@@ -100,16 +100,21 @@ copy_str(struct encode_text *text, PyObject *object, struct pyaudit_value *ret)
 }
 
 static inline void
-exact_str(struct encode_text *text, PyObject *object, struct pyaudit_value *ret)
+exact_ascii(PyObject *object, struct pyaudit_value *ret)
 {
 	size_t len;
 
-	if (!is_exact_ascii(object)) {
-		copy_str(text, object, ret);
-		return;
-	}
 	memcpy(&len, (const char *)object + python.str_length, sizeof(len));
 	set_text(ret, PYAUDIT_TAG_STR, (const char *)object + python.str_data, len);
+}
+
+static inline void
+exact_str(struct encode_text *text, PyObject *object, struct pyaudit_value *ret)
+{
+	if (is_exact_ascii(object))
+		exact_ascii(object, ret);
+	else
+		copy_str(text, object, ret);
 }
 
 void
@@ -359,30 +364,25 @@ tuple_item(PyObject *tuple, unsigned n)
 }
 
 unsigned
-encode_args(struct encode_values *values, PyObject *args)
+encode_n_args_of_any(PyObject *args)
 {
-	ssize_t n = 0;
+	ssize_t n = args != NULL ? python.PyTuple_Size(args) : 0;
 
-	if (args != NULL && python.tuple_items != 0 && python_type(args) == python.PyTuple_Type)
-		memcpy(&n, (const char *)args + python.type_offset + sizeof(void *), sizeof(n));
-	else if (args != NULL)
-		n = python.PyTuple_Size(args);
 	if (n < 0) {
 		python.PyErr_Clear();
 		n = 0;
 	}
-	values->n = n < PYAUDIT_ARGS_MAX ? (unsigned)n : PYAUDIT_ARGS_MAX;
-	return values->n;
+	return n < PYAUDIT_ARGS_MAX ? (unsigned)n : PYAUDIT_ARGS_MAX;
 }
 
 /* What costs a few loads. */
-static inline bool
-plain_arg(struct encode_values *values, PyObject *object, PyObject *type, struct pyaudit_value *ret)
+static inline __attribute__((always_inline)) bool
+plain_arg(PyObject *object, PyObject *type, struct pyaudit_value *ret)
 {
 	int64_t number;
 
 	if (type == python.PyUnicode_Type && is_exact_ascii(object))
-		exact_str(values->text, object, ret);
+		exact_ascii(object, ret);
 	else if (object == python._Py_NoneStruct)
 		set_number(ret, PYAUDIT_TAG_NONE, 0);
 	else if (type == python.PyLong_Type &&
@@ -404,7 +404,7 @@ encode_arg(struct encode_values *values, PyObject *args, unsigned n)
 	unsigned long flags;
 
 	/* Most arguments are told by their exact type; lists are the exception. */
-	if (plain_arg(values, object, type, ret))
+	if (plain_arg(object, type, ret))
 		return;
 	flags = python.PyType_GetFlags(type) & (PY_TYPE_LIST | PY_TYPE_TUPLE);
 	if (flags != 0)
@@ -414,14 +414,15 @@ encode_arg(struct encode_values *values, PyObject *args, unsigned n)
 }
 
 uint32_t
-encode_plain(struct encode_values *values, PyObject *args, unsigned n)
+encode_plain(struct pyaudit_value *values, PyObject *args, uint32_t wanted)
 {
 	uint32_t filled = 0;
 
-	for (unsigned i = 0; i < n; i++) {
+	for (; wanted != 0; wanted &= wanted - 1) {
+		unsigned i = (unsigned)__builtin_ctz(wanted);
 		PyObject *object = tuple_item(args, i);
 
-		if (plain_arg(values, object, python_type(object), &values->value[i]))
+		if (plain_arg(object, python_type(object), &values[i]))
 			filled |= UINT32_C(1) << i;
 	}
 	return filled;

@@ -7,6 +7,8 @@
 #ifndef AGENT_ENCODE_H
 #define AGENT_ENCODE_H
 
+#include <string.h>
+
 #include "event.h"
 #include "python.h"
 
@@ -22,14 +24,26 @@ struct encode_values {
 	struct encode_text *text;
 };
 
-/* How many elements of @args, the tuple of an event, are looked at. Their values are the first in
- * @values and are filled by encode_arg, in any order. No exception is left behind. */
-unsigned encode_args(struct encode_values *values, PyObject *args);
+unsigned encode_n_args_of_any(PyObject *args);
+
+/* How many elements of @args, the tuple of an event or NULL, are looked at. No exception is left behind. */
+static inline unsigned
+encode_n_args(PyObject *args)
+{
+	size_t n;
+
+	if (args == NULL || python.tuple_items == 0 || python_type(args) != python.PyTuple_Type)
+		return encode_n_args_of_any(args);
+	memcpy(&n, (const char *)args + python.type_offset + sizeof(void *), sizeof(n));
+	return n < PYAUDIT_ARGS_MAX ? (unsigned)n : PYAUDIT_ARGS_MAX;
+}
+
+/* Their values are the first in @values, where that many are taken, and are filled in any order. */
 void encode_arg(struct encode_values *values, PyObject *args, unsigned n);
 
-/* Fills those of the first @n that cost a few loads each: exact ASCII str, small int, None, bool. Their
- * bits. */
-uint32_t encode_plain(struct encode_values *values, PyObject *args, unsigned n);
+/* Fills those of @wanted, a bit each and all of them there, that cost a few loads: exact ASCII str, small
+ * int, None, bool. Their bits. */
+uint32_t encode_plain(struct pyaudit_value *values, PyObject *args, uint32_t wanted);
 
 /* An exact or derived str as text; absent for anything else. */
 struct pyaudit_value encode_str(struct encode_text *text, PyObject *object);

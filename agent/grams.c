@@ -4,8 +4,9 @@
  * of bits says no nearly always, the table leads to the texts with that gram, and these are compared.
  *
  * Where the grams are few or alike, the table has masks, by which 16 or 32 places are asked at once, with
- * one shuffle of bytes for each half of each byte of a gram (the idea is Hyperscan's Teddy). They let
- * pass a few places more than there are grams; the filter has the next word.
+ * one shuffle of bytes for each half of each byte of a gram (the idea is Hyperscan's Teddy), or 64, with one
+ * look into a table of 128 for each byte. They let pass a few places more than there are grams; the filter
+ * has the next word.
  */
 #include <stdbool.h>
 #include <stdlib.h>
@@ -141,10 +142,19 @@ scan_filter(const struct search *search, size_t width)
 
 /* The places from @pos on whose bit is set in @places. */
 static __attribute__((noinline)) void
-look_up_places(const struct search *search, size_t pos, uint32_t places, size_t width)
+look_up_places(const struct search *search, size_t pos, uint64_t places, size_t width)
 {
 	for (; places != 0; places &= places - 1)
-		look_up_gram(search, pos + (unsigned)__builtin_ctz(places), width);
+		look_up_gram(search, pos + (unsigned)__builtin_ctzll(places), width);
+}
+
+/* Of the bytes that are asked for 16 and 32 places at a time. */
+static inline const struct pyaudit_gram_masks *
+first_masks(const struct search *search)
+{
+	const struct pyaudit_gram_masks *masks = at(search->base, search->grams->masks);
+
+	return masks + search->grams->first_mask;
 }
 
 struct masks16 {
@@ -181,8 +191,8 @@ places16(const struct masks16 *masks, const char *s, size_t n_masks)
 static inline __attribute__((always_inline, target("ssse3"))) void
 scan16(const struct search *search, size_t n_masks)
 {
-	const struct pyaudit_gram_masks *tables = at(search->base, search->grams->masks);
 	size_t width = search->grams->width, first = search->grams->first_mask;
+	const struct pyaudit_gram_masks *tables = first_masks(search);
 	size_t n = search->len - width + 1, pos = 0;
 	struct masks16 masks;
 	uint32_t places;
@@ -209,7 +219,6 @@ scan16(const struct search *search, size_t n_masks)
 	}
 }
 
-/* Of a text that has one place at least. */
 static __attribute__((noinline, target("ssse3"))) void
 scan_by_16(const struct search *search)
 {
@@ -320,12 +329,12 @@ static inline bool
 scan_by_32(const struct search *search)
 {
 	const struct pyaudit_grams *grams = search->grams;
-	const struct pyaudit_gram_masks *tables = at(search->base, grams->masks);
+	const struct pyaudit_gram_masks *tables = first_masks(search);
 	const size_t width = grams->width, len = search->len;
 	const char *s = search->s + grams->first_mask;
 	uint32_t places[PART / 32];
 
-	if (len < 31 + width || pyaudit_vectors() != PYAUDIT_VECTORS_32)
+	if (len < 31 + width || pyaudit_vectors() < PYAUDIT_VECTORS_32)
 		return false;
 	for (size_t n = len - width + 1, start = 0, part; start < n; start += part) {
 		part = n - start < PART ? n - start : PART;
@@ -339,10 +348,79 @@ scan_by_32(const struct search *search)
 	return true;
 }
 
+#define TARGET_64 target("avx512f,avx512bw,avx512vbmi")
+
+/* The groups that have byte @k of a gram at each of the places @there. Bytes above 127 are taken for the one
+ * 128 below them. */
+static inline __attribute__((always_inline, TARGET_64)) __m512i
+groups64(const struct pyaudit_gram_whole *whole, __mmask64 there, const char *s, size_t k)
+{
+	__m512i low = _mm512_loadu_si512(whole[k].groups), high = _mm512_loadu_si512(whole[k].groups + 64);
+
+	return _mm512_permutex2var_epi8(low, _mm512_maskz_loadu_epi8(there, s + k), high);
+}
+
+/* At which of @n places, 1 at least and PART at most, a gram of @width bytes may stand. False: at none. */
+static inline __attribute__((always_inline, TARGET_64)) bool
+places64(const struct pyaudit_gram_whole *whole, const char *s, size_t n, size_t width, uint64_t *ret)
+{
+	uint64_t any = 0;
+
+	for (;; s += 64, n -= 64) {
+		__mmask64 there = ~UINT64_C(0) >> (n < 64 ? 64 - n : 0);
+		__m512i groups = groups64(whole, there, s, 0);
+
+		if (width > 1)
+			groups = _mm512_and_si512(groups, groups64(whole, there, s, 1));
+		if (width > 2) {
+			groups = _mm512_and_si512(groups, groups64(whole, there, s, 2));
+			groups = _mm512_and_si512(groups, groups64(whole, there, s, 3));
+		}
+		*ret = _mm512_mask_test_epi8_mask(there, groups, groups);
+		any |= *ret++;
+		if (n <= 64)
+			return any != 0;
+	}
+}
+
+static __attribute__((noinline, TARGET_64)) bool
+places_by_64(const struct pyaudit_gram_whole *whole, const char *s, size_t n, size_t width, uint64_t *ret)
+{
+	if (LIKELY(width == 4))
+		return places64(whole, s, n, 4, ret);
+	return width == 2 ? places64(whole, s, n, 2, ret) : places64(whole, s, n, 1, ret);
+}
+
+/* Looks up the places of a part of the text from @start on. */
+static __attribute__((noinline)) void
+look_up_part_64(const struct search *search, size_t start, size_t n, const uint64_t *places)
+{
+	for (size_t i = 0; i * 64 < n; i++)
+		for (uint64_t left = places[i]; left != 0; left &= left - 1)
+			look_up_gram(search, start + i * 64 + (unsigned)__builtin_ctzll(left), search->grams->width);
+}
+
+static inline void
+scan_by_64(const struct search *search)
+{
+	const struct pyaudit_gram_whole *whole = at(search->base, search->grams->whole);
+	size_t width = search->grams->width, n = search->len - width + 1, part;
+	uint64_t places[PART / 64];
+
+	for (size_t start = 0; start < n; start += part) {
+		part = n - start < PART ? n - start : PART;
+		if (UNLIKELY(places_by_64(whole, search->s + start, part, width, places)))
+			look_up_part_64(search, start, part, places);
+	}
+}
+
+/* Of a text that has one place at least. */
 static inline void
 scan_masks(const struct search *search)
 {
-	if (!LIKELY(scan_by_32(search)) && search->len >= search->grams->width)
+	if (LIKELY(pyaudit_vectors() == PYAUDIT_VECTORS_64))
+		scan_by_64(search);
+	else if (!LIKELY(scan_by_32(search)))
 		scan_by_16(search);
 }
 
@@ -363,6 +441,8 @@ pyaudit_grams_scan(const uint8_t *base, const struct pyaudit_grams *grams, const
 {
 	const struct search search = {base, grams, s, len, found, data};
 
+	if (UNLIKELY(len < grams->width))
+		return;
 	if (LIKELY(get32(grams->masks) != 0) && pyaudit_vectors() != PYAUDIT_VECTORS_NONE)
 		scan_masks(&search);
 	else if (grams->width == 4)

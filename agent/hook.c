@@ -4,7 +4,8 @@
  * nothing but what a rule's `ack` asks for, leaves errno and exceptions as found, but for the PermissionError of a denial.
  *
  * The way of an event nobody asks for is kept short: two words that tell of fork and of a newer
- * policy, one hash of the name, one look into the policy's table.
+ * policy, one hash of the name, one look into the policy's table. So is that of an event that rules
+ * are asked about and that concerns none of them: a glance at the arguments that matter.
  */
 #include <errno.h>
 #include <signal.h>
@@ -48,12 +49,17 @@
 /* Longest event name in a message. */
 #define MESSAGE_NAME_MAX 128
 
+/* A short way that may be in vain (may_try). */
+struct tries {
+	uint32_t debt;	    /* tries that are not paid for yet */
+	uint32_t n_untried; /* events, while there are too many of them */
+};
+
 struct thread {
 	uint32_t epoch; /* of the process this tid was asked in; 0: not yet */
 	uint32_t tid;
 	uint32_t depth; /* of the event at hand, 0 outside */
-	uint32_t debt;	/* looks into the table of what is known that are not paid for yet */
-	uint32_t n_untried; /* events, while there are too many of them */
+	struct tries glances, known;
 };
 
 static _Thread_local struct thread thread;
@@ -303,14 +309,20 @@ end_process(uint32_t pid)
 	(void)syscall(SYS_exit_group, 128 + SIGKILL);
 }
 
-static bool
+static __attribute__((noinline)) bool
+is_paused_still(uint32_t until_s)
+{
+	return until_s == PYAUDIT_PAUSED || clock_ms(CLOCK_MONOTONIC_COARSE) / 1000 < until_s;
+}
+
+static inline bool
 is_paused(void)
 {
 	uint32_t paused = 0;
 
-	if (agent.ring != NULL)
+	if (LIKELY(agent.ring != NULL))
 		paused = atomic_load_explicit(&agent.ring->paused, memory_order_relaxed);
-	return UNLIKELY(paused != 0) && (paused == PYAUDIT_PAUSED || clock_ms(CLOCK_MONOTONIC_COARSE) / 1000 < paused);
+	return UNLIKELY(paused != 0) && is_paused_still(paused);
 }
 
 static void
@@ -366,28 +378,28 @@ is_passed_over(const struct policy *policy, struct pyaudit_event *event, PyObjec
 	return true;
 }
 
-/* To look an event up in the table of what is known, and to put it there, costs as much as to judge it by most
- * policies. Where one event after the other is new that is for nothing: a look that finds something pays for
- * some more, and while too many are not paid for, one event in so many is tried. A prime, so that a program that
- * goes through the same files again and again is not asked for the same of them each time. */
+/* A glance at an event, and a look into the table of what is known, are for nothing where one event after the
+ * other concerns some rule, or is new: a try that succeeds pays for some more, and while too many are not paid for,
+ * one event in so many is tried. A prime, so that a program that goes through the same files again and again is not
+ * asked for the same of them each time. */
 #define DEBT_MAX 64
 #define PAID_BY_ONE 8
 #define TRIED_EVERY 17
 
 static inline bool
-may_be_known(void)
+may_try(struct tries *tries)
 {
-	if (thread.debt < DEBT_MAX) {
-		thread.debt++;
+	if (LIKELY(tries->debt < DEBT_MAX)) {
+		tries->debt++;
 		return true;
 	}
-	return thread.n_untried++ % TRIED_EVERY == 0;
+	return tries->n_untried++ % TRIED_EVERY == 0;
 }
 
 static inline void
-was_known(void)
+succeeded(struct tries *tries)
 {
-	thread.debt -= thread.debt < PAID_BY_ONE ? thread.debt : PAID_BY_ONE;
+	tries->debt -= tries->debt < PAID_BY_ONE ? tries->debt : PAID_BY_ONE;
 }
 
 /* An event that is known to concern nobody; its arguments are there. */
@@ -405,6 +417,41 @@ remember_known(const struct pyaudit_slot *slot, const char *name, const struct p
 	};
 
 	context_keep(&event, PYAUDIT_ACTION_NONE, thread_id());
+}
+
+static inline uint32_t
+all_of(unsigned n_args)
+{
+	return (UINT32_C(1) << n_args) - 1;
+}
+
+/* Whether a glance at its arguments says that an event concerns no rule. */
+static __attribute__((noinline)) bool
+concerns_nobody(const struct policy *policy, const struct pyaudit_slot *slot, const char *name, PyObject *args)
+{
+	struct pyaudit_value values[PYAUDIT_ARGS_MAX];
+	uint32_t wanted = slot->glance, known;
+	bool keeps = UNLIKELY(policy->context > 0);
+	unsigned n_args;
+	int saved_errno;
+
+	if (UNLIKELY(!python.measured) || !may_try(&thread.glances))
+		return false;
+	n_args = encode_n_args(args);
+	if (UNLIKELY((wanted & ~all_of(n_args)) != 0))
+		return false;
+	if (keeps)
+		wanted = all_of(n_args);
+	known = encode_plain(values, args, wanted);
+	if (known != wanted || !pyaudit_glance(policy->image, slot, values, known) || is_paused())
+		return false;
+	succeeded(&thread.glances);
+	if (keeps) {
+		saved_errno = errno;
+		remember_known(slot, name, values, n_args);
+		errno = saved_errno;
+	}
+	return true;
 }
 
 /* An event that the policy asks for. About 24 KiB of stack. Returns the number of the rule that
@@ -428,15 +475,14 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 
 	if (UNLIKELY(!python.measured))
 		python_measure();
-	n_args = encode_args(&raised.values, args);
-	/* Not what is cheap. Names of others are not in the key, and what is announced or recorded is so each time. */
-	if (slot->flags == PYAUDIT_SLOT_JUDGE && id != PYAUDIT_EV_OTHER && may_be_known()) {
-		plain = encode_plain(&raised.values, args, n_args);
-		keyed = plain == (UINT32_C(1) << n_args) - 1 &&
-			memo_key(&key, policy->serial, id, values, n_args);
+	raised.values.n = n_args = encode_n_args(args);
+	/* Names of others are not in the key, and what is announced or recorded is so each time. */
+	if (slot->flags == PYAUDIT_SLOT_JUDGE && id != PYAUDIT_EV_OTHER && may_try(&thread.known)) {
+		plain = encode_plain(values, args, all_of(n_args));
+		keyed = plain == all_of(n_args) && memo_key(&key, policy->serial, id, values, n_args);
 	}
 	if (keyed && memo_has(&key) && !is_paused()) {
-		was_known();
+		succeeded(&thread.known);
 		if (policy->context > 0)
 			remember_known(slot, name, values, n_args);
 		return GO_ON;
@@ -604,13 +650,14 @@ remember(const struct pyaudit_slot *slot, const char *name, PyObject *args)
 
 	if (UNLIKELY(!python.measured))
 		python_measure();
+	raised.values.n = encode_n_args(args);
 	event = (struct pyaudit_event){
 		.id = pyaudit_get16(slot->event),
 		.layer = PYAUDIT_LAYER_AUDIT,
 		.name = name,
 		.name_len = (uint32_t)strnlen(name, PYAUDIT_TEXT_MAX),
 		.args = values,
-		.n_args = (uint8_t)encode_args(&raised.values, args),
+		.n_args = (uint8_t)raised.values.n,
 		.fetch = fetch_argument,
 		.data = &raised,
 	};
@@ -671,5 +718,7 @@ hook_event(const char *name, PyObject *args, void *data)
 		remember(slot, name, args);
 		return 0;
 	}
+	if (slot->glance != 0 && concerns_nobody(policy, slot, name, args))
+		return 0;
 	return asked_for(policy, slot, name, args);
 }

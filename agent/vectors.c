@@ -18,15 +18,25 @@ static atomic_uint vectors;
 
 #ifdef __x86_64__
 
-/* Does the kernel keep the registers of 32 bytes of a thread? */
+/* What the kernel keeps of a thread's registers: SSE and AVX; their opmasks and upper halves. */
+#define KEPT_32 0x06u
+#define KEPT_64 0xe6u
+
 static bool
-wide_registers_are_kept(void)
+are_kept(uint32_t registers)
 {
 	uint32_t low, high;
 
 	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
 	(void)high;
-	return (low & 6) == 6;
+	return (low & registers) == registers;
+}
+
+/* VBMI came with processors whose clock these vectors do not lower. */
+static bool
+has_64(unsigned b, unsigned c)
+{
+	return (b & bit_AVX512F) != 0 && (b & bit_AVX512BW) != 0 && (c & bit_AVX512VBMI) != 0 && are_kept(KEPT_64);
 }
 
 static enum pyaudit_vectors
@@ -36,10 +46,10 @@ ask_processor(void)
 
 	if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_SSSE3) == 0)
 		return PYAUDIT_VECTORS_NONE;
-	if ((c & bit_OSXSAVE) == 0 || (c & bit_AVX) == 0 || !wide_registers_are_kept() ||
+	if ((c & bit_OSXSAVE) == 0 || (c & bit_AVX) == 0 || !are_kept(KEPT_32) ||
 	    __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (b & bit_AVX2) == 0)
 		return PYAUDIT_VECTORS_16;
-	return PYAUDIT_VECTORS_32;
+	return has_64(b, c) ? PYAUDIT_VECTORS_64 : PYAUDIT_VECTORS_32;
 }
 
 /* Bytes that are not zero at each of the 32 places from @s on with such a slash. One more byte is read. */
@@ -66,6 +76,23 @@ pyaudit_odd_slashes_32(const char *s, size_t len)
 	return _mm256_testz_si256(found, found) == 0;
 }
 
+__attribute__((target("avx512f,avx512bw"))) bool
+pyaudit_odd_slashes_64(const char *s, size_t len)
+{
+	const __m512i slash = _mm512_set1_epi8('/'), one = _mm512_set1_epi8(1);
+	__mmask64 found = 0;
+
+	for (size_t i = 0; i + 1 < len; i += 64) {
+		__mmask64 there = ~UINT64_C(0) >> (len - 1 - i < 64 ? 64 - (len - 1 - i) : 0);
+		__m512i here = _mm512_maskz_loadu_epi8(there, s + i);
+		__m512i next = _mm512_maskz_loadu_epi8(there, s + i + 1);
+		__mmask64 slashes = _mm512_cmpeq_epi8_mask(here, slash);
+
+		found |= _mm512_mask_cmpeq_epi8_mask(slashes, _mm512_or_si512(next, one), slash);
+	}
+	return found != 0;
+}
+
 #else
 
 static enum pyaudit_vectors
@@ -80,6 +107,12 @@ pyaudit_odd_slashes_32(const char *s, size_t len)
 	(void)s;
 	(void)len;
 	abort();
+}
+
+bool
+pyaudit_odd_slashes_64(const char *s, size_t len)
+{
+	return pyaudit_odd_slashes_32(s, len);
 }
 
 #endif

@@ -12,6 +12,7 @@ enum pyaudit_vectors {
 	PYAUDIT_VECTORS_NONE,
 	PYAUDIT_VECTORS_16,
 	PYAUDIT_VECTORS_32,
+	PYAUDIT_VECTORS_64, /* and in one of 128 */
 };
 
 /* What this processor has; asked once. */
@@ -19,7 +20,9 @@ enum pyaudit_vectors pyaudit_vectors(void);
 /* For tests: less than it has, until set again. */
 void pyaudit_vectors_limit(enum pyaudit_vectors most);
 
-/* Is there a slash before a slash or a dot? Of 33 bytes at least, where there are vectors of 32. */
+/* Is there a slash before a slash or a dot? Where there are vectors of 32; of 33 bytes at least. */
 bool pyaudit_odd_slashes_32(const char *s, size_t len);
+/* Where there are vectors of 64; of any text. */
+bool pyaudit_odd_slashes_64(const char *s, size_t len);
 
 #endif

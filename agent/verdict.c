@@ -205,6 +205,8 @@ path_is_plain(const char *s, size_t len)
 
 	if (len > 0 && s[0] == '.')
 		return false;
+	if (LIKELY(pyaudit_vectors() == PYAUDIT_VECTORS_64))
+		return !pyaudit_odd_slashes_64(s, len);
 	if (len >= 33 && pyaudit_vectors() == PYAUDIT_VECTORS_32)
 		return !pyaudit_odd_slashes_32(s, len);
 	if (len >= 17) {
@@ -731,12 +733,12 @@ label_fits(const struct pyaudit_trie_node *node, size_t n, const char *s, size_t
 	return (bytes ^ get64(node->label)) << (64 - 8 * n) == 0;
 }
 
-/* Triggers the rules on the way of the text. With @look only says whether there are any, which is no
+/* Triggers the rules on the way of the text. Without @j only says whether there are any, which is no
  * nearly always, and to say so takes no call. */
 static inline __attribute__((always_inline)) bool
-walk(struct judge *j, const struct pyaudit_trie *trie, const char *s, size_t len, bool backward, bool look)
+walk(struct judge *j, const uint8_t *base, const struct pyaudit_trie *trie, const char *s, size_t len, bool backward)
 {
-	const struct pyaudit_trie_node *nodes = at(j->base, trie->nodes);
+	const struct pyaudit_trie_node *nodes = at(base, trie->nodes);
 	const struct pyaudit_trie_node *node = nodes;
 	size_t i = 0;
 
@@ -749,7 +751,7 @@ walk(struct judge *j, const struct pyaudit_trie *trie, const char *s, size_t len
 			return false;
 		i += n;
 		if (UNLIKELY(!list_is_empty(&node->here))) {
-			if (look)
+			if (j == NULL)
 				return true;
 			trigger(j, &node->here);
 		}
@@ -759,7 +761,7 @@ walk(struct judge *j, const struct pyaudit_trie *trie, const char *s, size_t len
 		if (child >= get16(node->n_children))
 			return false;
 		i++;
-		children = at(j->base, node->children);
+		children = at(base, node->children);
 		child = get32(children[child]);
 		if (child == 0)
 			return false;
@@ -767,21 +769,27 @@ walk(struct judge *j, const struct pyaudit_trie *trie, const char *s, size_t len
 	}
 	if (list_is_empty(&node->end))
 		return false;
-	if (!look)
+	if (j != NULL)
 		trigger(j, &node->end);
 	return true;
+}
+
+static inline __attribute__((always_inline)) bool
+is_on_the_way(const uint8_t *base, pyaudit_le32 trie, const char *s, size_t len, bool backward)
+{
+	return UNLIKELY(walk(NULL, base, at(base, trie), s, len, backward));
 }
 
 static __attribute__((noinline)) void
 walk_forward(struct judge *j, const struct pyaudit_trie *trie, const char *s, size_t len)
 {
-	(void)walk(j, trie, s, len, false, false);
+	(void)walk(j, j->base, trie, s, len, false);
 }
 
 static __attribute__((noinline)) void
 walk_backward(struct judge *j, const struct pyaudit_trie *trie, const char *s, size_t len)
 {
-	(void)walk(j, trie, s, len, true, false);
+	(void)walk(j, j->base, trie, s, len, true);
 }
 
 /* A path that is not in normal form: walks the normal one, made in the event's scratch; where that
@@ -808,13 +816,13 @@ found_within(void *data, const struct pyaudit_list *rules)
 	trigger(data, rules);
 }
 
-static inline void
-scan(struct judge *j, const struct pyaudit_index *index, const char *s, size_t len)
+static inline __attribute__((always_inline)) void
+scan(const uint8_t *base, const struct pyaudit_index *index, const char *s, size_t len,
+     void (*found)(void *data, const struct pyaudit_list *rules), void *data)
 {
 	for (unsigned i = 0; i < 3; i++)
 		if ((index->parts & PYAUDIT_INDEX_GRAMS << i) != 0)
-			pyaudit_grams_scan(j->base, at(j->base, index->grams[i]), s, len, found_within,
-					   j);
+			pyaudit_grams_scan(base, at(base, index->grams[i]), s, len, found, data);
 }
 
 static __attribute__((noinline)) void
@@ -872,22 +880,14 @@ look_up(struct judge *j, const struct pyaudit_index *index, const struct pyaudit
 			look_up_number(j, index, v->i);
 		return;
 	}
-	if ((parts & PYAUDIT_INDEX_FORWARD) != 0) {
-		const struct pyaudit_trie *trie = at(j->base, index->forward);
-
-		if (UNLIKELY(walk(j, trie, s, len, false, true)))
-			walk_forward(j, trie, s, len);
-	}
+	if ((parts & PYAUDIT_INDEX_FORWARD) != 0 && is_on_the_way(j->base, index->forward, s, len, false))
+		walk_forward(j, at(j->base, index->forward), s, len);
 	if ((parts & PYAUDIT_INDEX_PATHS) != 0 && UNLIKELY(!path_is_plain(s, len)))
 		walk_normalised(j, index, s, len);
-	if ((parts & PYAUDIT_INDEX_BACKWARD) != 0) {
-		const struct pyaudit_trie *trie = at(j->base, index->backward);
-
-		if (UNLIKELY(walk(j, trie, s, len, true, true)))
-			walk_backward(j, trie, s, len);
-	}
+	if ((parts & PYAUDIT_INDEX_BACKWARD) != 0 && is_on_the_way(j->base, index->backward, s, len, true))
+		walk_backward(j, at(j->base, index->backward), s, len);
 	if (parts >= PYAUDIT_INDEX_GRAMS)
-		scan(j, index, s, len);
+		scan(j->base, index, s, len, found_within, j);
 	if ((parts & PYAUDIT_INDEX_ADDRESS) != 0)
 		look_up_address(j, index, s, len);
 	if (get16(index->n_automata) != 0)
@@ -943,6 +943,54 @@ pyaudit_judge(const void *image, const struct pyaudit_slot *slot,
 	if (j.weakened && ret->action == PYAUDIT_ACTION_ALERT)
 		ret->observed = 1;
 	ret->pure = (j.fetched & ~PURE_FIELDS) == 0;
+}
+
+/* A glance: the same looks, without what a rule would need. */
+
+static void
+found_any(void *data, const struct pyaudit_list *rules)
+{
+	(void)rules;
+	*(bool *)data = true;
+}
+
+static inline bool
+leads_to_rules(const uint8_t *base, const struct pyaudit_index *index, const char *s, size_t len)
+{
+	unsigned parts = index->parts;
+	bool found = false;
+
+	if (UNLIKELY((parts & (PYAUDIT_INDEX_ANY | PYAUDIT_INDEX_ADDRESS)) != 0 || get16(index->n_automata) != 0))
+		return true;
+	if ((parts & PYAUDIT_INDEX_FORWARD) != 0 && is_on_the_way(base, index->forward, s, len, false))
+		return true;
+	if ((parts & PYAUDIT_INDEX_PATHS) != 0 && UNLIKELY(!path_is_plain(s, len)))
+		return true;
+	if ((parts & PYAUDIT_INDEX_BACKWARD) != 0 && is_on_the_way(base, index->backward, s, len, true))
+		return true;
+	if (parts >= PYAUDIT_INDEX_GRAMS)
+		scan(base, index, s, len, found_any, &found);
+	return found;
+}
+
+bool
+pyaudit_glance(const void *image, const struct pyaudit_slot *slot, const struct pyaudit_value *args, uint32_t known)
+{
+	const struct pyaudit_program *program = at(image, slot->program);
+	const struct pyaudit_index *index;
+
+	if (slot->flags != PYAUDIT_SLOT_JUDGE || !list_is_empty(&program->always))
+		return false;
+	index = at(image, program->indexes);
+	for (uint32_t n = get32(program->n_indexes); n > 0; n--, index++) {
+		unsigned arg = pyaudit_field_argument(get16(slot->event), index->field);
+
+		if (arg >= PYAUDIT_ARGS_MAX || (known >> arg & 1) == 0)
+			return false;
+		if (pyaudit_value_is_text(&args[arg]) && leads_to_rules(image, index, args[arg].s, args[arg].len))
+			return false;
+	}
+	return true;
 }
 
 void
@@ -1269,7 +1317,8 @@ grams_ok(struct check *c, pyaudit_le32 offset, uint32_t n_rules)
 	if (get32(grams->masks) != 0 &&
 	    (grams->stride != 1 || grams->n_masks == 0 ||
 	     grams->first_mask + grams->n_masks > grams->width ||
-	     !text_ok(c, grams->masks, grams->n_masks * sizeof(struct pyaudit_gram_masks))))
+	     !text_ok(c, grams->masks, grams->width * sizeof(struct pyaudit_gram_masks)) ||
+	     !text_ok(c, grams->whole, grams->width * sizeof(struct pyaudit_gram_whole))))
 		return false;
 	for (uint64_t i = 0; i < n_table; i++) {
 		uint64_t n = get32(table[i].n);

@@ -52,6 +52,14 @@ void pyaudit_judge(const void *image, const struct pyaudit_slot *slot,
 		   const struct pyaudit_proc_bits *proc, struct pyaudit_event *event,
 		   struct pyaudit_verdict *ret);
 
+/*
+ * Whether no rule is concerned by an event, as far as a look at its arguments can tell, which is most of what is to be
+ * told of most events: then pyaudit_judge would find nothing. False where it may, or where that takes more than the
+ * arguments @known, a bit each; slot->glance has those that are of use. Much cheaper than to judge.
+ */
+bool pyaudit_glance(const void *image, const struct pyaudit_slot *slot, const struct pyaudit_value *args,
+		    uint32_t known);
+
 /* Facts of rule number @rule, for messages and the daemon. Ids are NUL terminated. */
 const char *pyaudit_image_rule_id(const void *image, unsigned rule);
 /* At most PYAUDIT_ACK_MS_MAX. */

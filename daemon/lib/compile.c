@@ -202,28 +202,29 @@ program_for(struct compiler *c, unsigned event, const char *name)
 	return program_of(c, members, n);
 }
 
-/* Walks over an argument or two, and nothing else. */
-static bool
-is_cheap(const struct compiler *c, uint32_t offset)
+/* The arguments by which pyaudit_glance can say that no rule is concerned: those of all indexes. */
+static uint8_t
+glance_of(const struct compiler *c, unsigned event, uint32_t offset)
 {
 	struct pyaudit_program program;
 	struct pyaudit_index index;
-	uint32_t n;
+	unsigned arg;
+	uint8_t ret = 0;
 
 	if (offset == 0 || c->out.failed)
-		return false;
+		return 0;
 	memcpy(&program, c->out.data + offset, sizeof(program));
-	n = pyaudit_get32(program.n_indexes);
-	if (pyaudit_get32(program.always.n) != 0 || n > 2)
-		return false;
-	for (uint32_t i = 0; i < n; i++) {
+	if (pyaudit_get32(program.always.n) != 0)
+		return 0;
+	for (uint32_t i = 0; i < pyaudit_get32(program.n_indexes); i++) {
 		memcpy(&index, c->out.data + pyaudit_get32(program.indexes) + i * sizeof(index), sizeof(index));
-		if ((PYAUDIT_PLAIN_FIELDS >> index.field & 1) == 0 ||
-		    (index.parts & PYAUDIT_INDEX_ANY) != 0 || index.parts >= PYAUDIT_INDEX_GRAMS ||
+		arg = pyaudit_field_argument(event, index.field);
+		if (arg >= 8 * sizeof(ret) || (index.parts & (PYAUDIT_INDEX_ANY | PYAUDIT_INDEX_ADDRESS)) != 0 ||
 		    pyaudit_get16(index.n_automata) != 0)
-			return false;
+			return 0;
+		ret |= (uint8_t)(1u << arg);
 	}
-	return true;
+	return ret;
 }
 
 static struct pyaudit_slot
@@ -231,11 +232,10 @@ make_slot(struct compiler *c, unsigned event, const char *name, bool record)
 {
 	uint32_t program = program_for(c, event, name);
 	struct pyaudit_slot slot = {.event = pyaudit_le16_of((uint16_t)event),
-				    .program = pyaudit_le32_of(program)};
+				    .program = pyaudit_le32_of(program),
+				    .glance = glance_of(c, event, program)};
 
-	slot.flags = (uint8_t)((record ? PYAUDIT_SLOT_RECORD : 0) |
-			       (program != 0 ? PYAUDIT_SLOT_JUDGE : 0) |
-			       (is_cheap(c, program) ? PYAUDIT_SLOT_CHEAP : 0));
+	slot.flags = (uint8_t)((record ? PYAUDIT_SLOT_RECORD : 0) | (program != 0 ? PYAUDIT_SLOT_JUDGE : 0));
 	return slot;
 }
 

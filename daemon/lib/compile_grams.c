@@ -141,7 +141,9 @@ put_masks(struct compiler *c, struct pyaudit_grams *head, const struct gram *gra
 			values[n_values++] = grams[i].value;
 	if (values != NULL && masks_make(c, &masks, use->shares, values, n_values, head->width, stride)) {
 		head->masks = pyaudit_le32_of(
-			image_put(c, masks.bytes, masks.n * sizeof(masks.bytes[0]), 16));
+			image_put(c, masks.bytes, head->width * sizeof(masks.bytes[0]), 16));
+		head->whole = pyaudit_le32_of(
+			image_put(c, masks.whole, head->width * sizeof(masks.whole[0]), 64));
 		head->first_mask = masks.first;
 		head->n_masks = masks.n;
 	}

@@ -17,9 +17,10 @@
 /* What the masks themselves cost for each place, in the same measure. */
 #define MASK_COST 0.1
 
-/* Halves of bytes that may stand at each place of its grams. */
+/* Halves of bytes, and bytes without their highest bit, that may stand at each place of its grams. */
 struct kind {
 	uint16_t low[4], high[4];
+	uint64_t whole[4][2];
 	double rate; /* of the places that pass */
 	char name[4];
 };
@@ -80,6 +81,8 @@ joined(const struct kind *a, const struct kind *b, unsigned width, const double 
 	for (unsigned k = 0; k < width; k++) {
 		both.low[k] |= b->low[k];
 		both.high[k] |= b->high[k];
+		both.whole[k][0] |= b->whole[k][0];
+		both.whole[k][1] |= b->whole[k][1];
 	}
 	both.rate = rate_of(&both, 0, width, shares);
 	return both;
@@ -97,6 +100,7 @@ kind_of(uint32_t gram, unsigned width)
 		kind.name[k] = (char)(byte >= '0' && byte <= '9' ? '0' : byte);
 		kind.low[k] = (uint16_t)(1u << (byte & 15));
 		kind.high[k] = (uint16_t)(1u << (byte >> 4) | 1u << ((byte & ~0x20u) >> 4));
+		kind.whole[k][byte >> 6 & 1] |= UINT64_C(1) << byte % 64 | UINT64_C(1) << (byte & ~0x20u) % 64;
 	}
 	return kind;
 }
@@ -120,6 +124,8 @@ gather_kinds(struct kind *kinds, const uint32_t *grams, size_t n_grams, unsigned
 		for (unsigned place = 0; place < width; place++) {
 			kinds[k].low[place] |= kind.low[place];
 			kinds[k].high[place] |= kind.high[place];
+			kinds[k].whole[place][0] |= kind.whole[place][0];
+			kinds[k].whole[place][1] |= kind.whole[place][1];
 		}
 	}
 	return n;
@@ -189,17 +195,19 @@ choose_bytes(struct masks *ret, const struct joining *j, unsigned width)
 }
 
 static void
-fill_masks(struct masks *ret, const struct joining *j)
+fill_masks(struct masks *ret, const struct kind *kind, uint8_t group, unsigned width)
 {
-	memset(ret->bytes, 0, sizeof(ret->bytes));
-	for (size_t i = 0; i < j->n; i++)
-		for (unsigned k = 0; k < ret->n; k++)
-			for (unsigned half = 0; half < 16; half++) {
-				if ((j->kinds[i].low[ret->first + k] >> half & 1) != 0)
-					ret->bytes[k].low[half] |= (uint8_t)(1u << i);
-				if ((j->kinds[i].high[ret->first + k] >> half & 1) != 0)
-					ret->bytes[k].high[half] |= (uint8_t)(1u << i);
-			}
+	for (unsigned k = 0; k < width; k++) {
+		for (unsigned half = 0; half < 16; half++) {
+			if ((kind->low[k] >> half & 1) != 0)
+				ret->bytes[k].low[half] |= group;
+			if ((kind->high[k] >> half & 1) != 0)
+				ret->bytes[k].high[half] |= group;
+		}
+		for (unsigned byte = 0; byte < 128; byte++)
+			if ((kind->whole[k][byte / 64] >> byte % 64 & 1) != 0)
+				ret->whole[k].groups[byte] |= group;
+	}
 }
 
 bool
@@ -223,7 +231,10 @@ masks_make(struct compiler *c, struct masks *ret, const double shares[256], cons
 		while (j->n > N_GROUPS)
 			join_cheapest(j, width);
 		worth = MASK_COST + PASS_COST * choose_bytes(ret, j, width) < 1.0 / stride;
-		fill_masks(ret, j);
+		memset(ret->bytes, 0, sizeof(ret->bytes));
+		memset(ret->whole, 0, sizeof(ret->whole));
+		for (size_t i = 0; i < j->n; i++)
+			fill_masks(ret, &j->kinds[i], (uint8_t)(1u << i), width);
 	}
 	free(j);
 	return worth;

@@ -166,9 +166,10 @@ pyaudit_le32 index_put_grams(struct compiler *c, const struct key *keys, size_t 
 
 /* compile_masks.c */
 
-/* For @n bytes of each gram, from byte @first on. */
+/* For each byte of a gram; @n of them, from byte @first on, do. */
 struct masks {
 	struct pyaudit_gram_masks bytes[4];
+	struct pyaudit_gram_whole whole[4];
 	uint8_t first, n;
 };
 

@@ -29,7 +29,7 @@
 #include "pyaudit/record.h"
 
 #define PYAUDIT_IMAGE_MAGIC 0x31504150u /* "PAP1" */
-#define PYAUDIT_IMAGE_MAJOR 5		/* differs from ours: the image is refused */
+#define PYAUDIT_IMAGE_MAJOR 6		/* differs from ours: the image is refused */
 #define PYAUDIT_IMAGE_MINOR 0
 #define PYAUDIT_IMAGE_SIZE_MAX (64u << 20)
 #define PYAUDIT_RULES_MAX 16384
@@ -44,7 +44,6 @@ enum pyaudit_slot_flags {
 	PYAUDIT_SLOT_ANNOUNCE = 1 << 2, /* somebody asks for the libc call behind it, which is then
 					 * known to be no act of its own */
 	PYAUDIT_SLOT_CONTEXT = 1 << 3,	/* alone: remembered for alerts, and not judged */
-	PYAUDIT_SLOT_CHEAP = 1 << 4, /* judged for less than it takes to know an event again */
 };
 
 struct pyaudit_slot {
@@ -52,7 +51,8 @@ struct pyaudit_slot {
 	pyaudit_le32 name_len;
 	pyaudit_le16 event; /* enum pyaudit_event_id */
 	uint8_t flags;	    /* enum pyaudit_slot_flags: 0 means that nobody asks, drop it */
-	uint8_t reserved;
+	uint8_t glance; /* the arguments, a bit each, by which pyaudit_glance may say that no rule is
+			 * concerned; 0: it cannot */
 	pyaudit_le32 program; /* offset of what judges it; meaning is verdict.c's */
 };
 static_assert(sizeof(struct pyaudit_slot) == 16, "slot size");
@@ -285,12 +285,13 @@ struct pyaudit_grams {
 	pyaudit_le32 filter;
 	pyaudit_le32 table; /* struct pyaudit_gram; one at least is empty */
 	pyaudit_le32 literals, n_literals;
-	pyaudit_le32 masks; /* struct pyaudit_gram_masks for each byte that is asked; 0: none */
-	uint8_t first_mask; /* byte of a gram that the first of them is for */
-	uint8_t n_masks;
+	pyaudit_le32 masks; /* struct pyaudit_gram_masks for each byte of a gram; 0: none */
+	uint8_t first_mask; /* where to ask for all of them takes too long: the first that tells much, */
+	uint8_t n_masks;    /* and how many */
 	pyaudit_le16 reserved;
+	pyaudit_le32 whole; /* struct pyaudit_gram_whole for each byte of a gram, where there are masks */
 };
-static_assert(sizeof(struct pyaudit_grams) == 28, "gram table size");
+static_assert(sizeof(struct pyaudit_grams) == 32, "gram table size");
 
 /* Grams are in eight groups, a bit each. A byte of the text, not folded, may be this byte of a gram of
  * the groups that both its halves have here. */
@@ -298,6 +299,12 @@ struct pyaudit_gram_masks {
 	uint8_t low[16], high[16];
 };
 static_assert(sizeof(struct pyaudit_gram_masks) == 32, "gram mask size");
+
+/* The same for whole bytes, without their highest bit. */
+struct pyaudit_gram_whole {
+	uint8_t groups[128];
+};
+static_assert(sizeof(struct pyaudit_gram_whole) == 128, "gram byte table size");
 
 struct pyaudit_gram {
 	pyaudit_le32 gram;

@@ -43,6 +43,7 @@ judge(const void *image, const char *name, const struct pyaudit_proc_bits *bits)
 	};
 	struct pyaudit_verdict verdict;
 
+	(void)pyaudit_glance(image, slot, args, 7);
 	pyaudit_judge(image, slot, bits, &event, &verdict);
 	for (unsigned i = 0; i < verdict.n_hits; i++)
 		if (strlen(pyaudit_image_rule_id(image, verdict.hits[i])) > PYAUDIT_RULE_ID_MAX)

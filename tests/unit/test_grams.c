@@ -104,7 +104,7 @@ check_place(const struct image *image, const struct literals *literals, unsigned
 static void
 check_places(const struct image *image, const struct literals *literals, unsigned step)
 {
-	for (unsigned vectors = PYAUDIT_VECTORS_NONE; vectors <= PYAUDIT_VECTORS_32; vectors++) {
+	for (unsigned vectors = PYAUDIT_VECTORS_NONE; vectors <= PYAUDIT_VECTORS_64; vectors++) {
 		pyaudit_vectors_limit((enum pyaudit_vectors)vectors);
 		for (unsigned i = 0; i < literals->n; i += step)
 			for (size_t len = 1; len <= TEXT_MAX; len += len < 50 ? 1 : 7)
@@ -197,7 +197,8 @@ less_than_the_processor_has_is_used_where_told(void **state)
 	pyaudit_vectors_limit(PYAUDIT_VECTORS_UNKNOWN);
 	assert_int_not_equal(pyaudit_vectors(), PYAUDIT_VECTORS_UNKNOWN);
 #ifdef __x86_64__
-	assert_int_equal(pyaudit_vectors() == PYAUDIT_VECTORS_32, __builtin_cpu_supports("avx2") != 0);
+	assert_int_equal(pyaudit_vectors() == PYAUDIT_VECTORS_64, __builtin_cpu_supports("avx512vbmi") != 0);
+	assert_int_equal(pyaudit_vectors() >= PYAUDIT_VECTORS_32, __builtin_cpu_supports("avx2") != 0);
 	assert_int_equal(pyaudit_vectors() == PYAUDIT_VECTORS_NONE, __builtin_cpu_supports("ssse3") == 0);
 #endif
 }
