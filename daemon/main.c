@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,40 +219,45 @@ load_settings(int argc, char **argv, struct arguments *arguments, struct conf *c
 	return code;
 }
 
-/* Two descriptors for each agent, one for each client, and some. */
-static void
+/* Two descriptors for each agent, one for each client, and some. Returns the number from which on none is spent on
+ * the end of a process: what is left then is for connections, one for each agent. */
+static int
 raise_limits(const struct conf *conf, struct log *log)
 {
-	rlim_t needed = 2 * (rlim_t)conf->max_agents + conf->max_clients + MAIN_FDS;
+	rlim_t needed = 2 * (rlim_t)conf->max_agents + conf->max_clients + MAIN_FDS, both;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
+		return INT_MAX;
 	limit.rlim_cur = limit.rlim_max;
 	if (limit.rlim_max < needed) {
 		struct rlimit more = {needed, needed}; /* root may */
 
 		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-			return;
+			return INT_MAX;
+		both = limit.rlim_max / 4 * 3;
 		log_notice(log, "%llu descriptors (RLIMIT_NOFILE, LimitNOFILE= of the unit) are enough for "
-				"%llu agents of max_agents = %u",
+				"%llu agents of max_agents = %u; beyond %llu of them the end of its connection stands "
+				"for the end of a process",
 			   (unsigned long long)limit.rlim_max,
-			   (unsigned long long)(limit.rlim_max > MAIN_FDS ? (limit.rlim_max - MAIN_FDS) / 2
-									  : 0),
-			   conf->max_agents);
+			   (unsigned long long)(limit.rlim_max > 4 * MAIN_FDS ? limit.rlim_max - MAIN_FDS - both / 2 : 0),
+			   conf->max_agents, (unsigned long long)both / 2);
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+		return (int)both;
 	}
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	return INT_MAX;
 }
 
 static int
-run(struct conf *conf, const struct server_options *options)
+run(struct conf *conf, struct server_options *options)
 {
 	static struct server server; /* large */
 	struct log log;
 	int r, code;
 
 	log_init(&log, STDERR_FILENO, (enum log_level)conf->log_level);
-	raise_limits(conf, &log);
+	options->pidfds_below = raise_limits(conf, &log);
 	r = server_init(&server, conf, &log, options);
 	if (r == 0) {
 		code = server_run(&server);

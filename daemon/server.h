@@ -117,6 +117,7 @@ struct server {
 
 struct server_options {
 	int ready_fd, parent_fd; /* -1: none */
+	int pidfds_below;	 /* descriptors from here on are for connections */
 	/* Reads the settings again. 0, RULES_E_INVALID (mistakes in @diag), or a negative errno. */
 	int (*reload_settings)(void *data, struct conf *ret, struct diag *diag);
 	void *settings; /* its @data */

@@ -54,6 +54,17 @@ open_pidfd(const struct session *session, uint64_t hello_ns)
 	return pidfd;
 }
 
+/* Where descriptors run short, connections come first: the end of the process is that of its connection then. What
+ * had to be asked in /proc has been. */
+static void
+spare_pidfd(struct session *session)
+{
+	if (session->pidfd < session->server->options->pidfds_below)
+		return;
+	(void)close(session->pidfd);
+	session->pidfd = -1;
+}
+
 static bool
 pidfd_ended(int pidfd)
 {
@@ -919,6 +930,7 @@ take_hello(struct session *session, const struct frame *frame, int ring_fd)
 	session->pidfd = open_pidfd(session, hello.start_ns);
 	session->process = process_new(&hello, session->pid, session->uid, session->gid,
 				       session->pidfd >= 0 ? "/proc" : NULL, &server->users);
+	spare_pidfd(session);
 	if (session->process == NULL) {
 		refuse(session, "out of memory");
 		return false;

@@ -365,7 +365,8 @@ class Daemon:
 
     killed = False  # by the test, in the midst of a line, too
 
-    def __init__(self, folder, *rules, config="", **more):
+    def __init__(self, folder, *rules, config="", begin=None, **more):
+        self.begin = begin  # what its process does first
         self.dir = folder / "run"
         self.dir.mkdir(mode=0o755)
         self.rules_dir = folder / "rules.d"
@@ -385,7 +386,7 @@ class Daemon:
         with open(str(self.log_path), "ab") as log:
             self.process = subprocess.Popen(
                 [str(DAEMON), "--config", str(self.config_path)], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, env=clean_env(PYAUDIT_DIR=self.dir))
+                stdout=log, stderr=log, env=clean_env(PYAUDIT_DIR=self.dir), preexec_fn=self.begin)
         wait_for(self.answers, "the daemon to answer\n" + self.log())
         return self
 

@@ -5,8 +5,10 @@ refused with a reason, and a program of another user is watched as if they were 
 The hostile user is 65534, for whom the tests have to run as root.
 
 PYAUDIT_TRANSPORT=full connects 10,000 times; an ordinary run 1,500 times."""
+import ctypes
 import json
 import os
+import resource
 import socket
 
 import pytest
@@ -121,6 +123,38 @@ sys.stdin.readline()
     assert said.count("policy") == 25 and said.count("too many agents of this user") == 10, said
     check_other(server)
     assert "too many agents of this user" in server.log()
+
+
+def few_descriptors():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (400, 400))
+    ctypes.CDLL(None).prctl(24, 24, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_SYS_RESOURCE: and no more are to be had
+
+
+def test_where_descriptors_are_few_connections_come_first(daemon):
+    """An end that cannot be waited for by a pidfd is that of the connection."""
+    server = daemon(NO_EXEC, MARKS, config="max_agents = 250\n", begin=few_descriptors)
+    assert "400 descriptors (RLIMIT_NOFILE, LimitNOFILE= of the unit) are enough for 186 agents" in server.log()
+    program = hostile(server, """
+r, w = os.pipe()
+for i in range(180):
+    if os.fork() == 0:
+        s = connect()
+        send(s, hello(), ring())
+        os.write(w, (answer(s) or 'closed').encode() + b'\\n')
+        rest()
+text = ''
+while text.count('\\n') < 180:
+    text += os.read(r, 65536).decode()
+tell(sorted(set(text.split('\\n')) - {''}))
+sys.stdin.readline()
+""")
+    assert told(program) == ["policy"]
+    assert len(server.status()["processes"]) == 180
+    links = [os.readlink("/proc/%d/fd/%s" % (server.process.pid, fd)) for fd in os.listdir("/proc/%d/fd" % server.process.pid)]
+    assert 100 < links.count("anon_inode:[pidfd]") + sum(link.startswith("pidfd:") for link in links) < 160
+    check_other(server)
+    program.stdin.close()
+    wait_for(lambda: not server.status()["processes"], "their ends to be seen")
 
 
 def test_one_process_connects_again_and_again(daemon):
