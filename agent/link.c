@@ -126,7 +126,7 @@ load_policy_file(const struct pyaudit_facts *facts)
 	    st.st_size <= (off_t)PYAUDIT_IMAGE_SIZE_MAX) {
 		size_t size = (size_t)st.st_size;
 
-		copy = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		copy = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 		if (copy != MAP_FAILED) {
 			if (read_whole(fd, copy, size) && pyaudit_image_check(copy, size) == 0) {
 				(void)mprotect(copy, size, PROT_READ);

@@ -213,6 +213,17 @@ describe(PyObject *frame, struct encode_text *text, struct pyaudit_origin *ret)
 	if (name != NULL && python_type(name) == python.PyUnicode_Type)
 		encode_exact_str(text, name, &ret->function);
 	module_of(frame, text, &ret->module);
+	release(code);
+}
+
+/* What takes the most of it. */
+static void
+locate(PyObject *frame, struct pyaudit_origin *ret)
+{
+	PyObject *code = code_of(frame);
+
+	if (code == NULL)
+		return;
 	ret->line = line_of(frame, code);
 	release(code);
 }
@@ -221,14 +232,12 @@ describe(PyObject *frame, struct encode_text *text, struct pyaudit_origin *ret)
 static void
 find_caller(struct pyaudit_event *event, struct encode_text *text, PyObject *frame)
 {
+	PyObject *first = frame, *held = NULL;
 	struct pyaudit_origin other;
-	PyObject *held = NULL;
 
 	describe(frame, text, &event->frames[0]);
 	event->n_frames = 1;
-	if (!in_stdlib(&event->frames[0].file))
-		return;
-	for (unsigned n = 1; n < CALLER_SEARCH_MAX; n++) {
+	for (unsigned n = 1; n < CALLER_SEARCH_MAX && in_stdlib(&event->frames[0].file); n++) {
 		PyObject *back = back_of(frame);
 		uint32_t keep = text->len;
 
@@ -239,10 +248,12 @@ find_caller(struct pyaudit_event *event, struct encode_text *text, PyObject *fra
 		describe(frame, text, &other);
 		if (!in_stdlib(&other.file)) {
 			event->frames[0] = other;
+			first = frame;
 			break;
 		}
 		text->len = keep;
 	}
+	locate(first, &event->frames[0]);
 	release(held);
 }
 
@@ -257,6 +268,7 @@ whole_stack(struct pyaudit_event *event, struct encode_text *text, PyObject *fra
 		PyObject *back = back_of(frame);
 
 		describe(frame, text, origin);
+		locate(frame, origin);
 		if (!found && !in_stdlib(&origin->file)) {
 			event->caller = event->n_frames;
 			found = true;
