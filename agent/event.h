@@ -170,9 +170,12 @@ bool pyaudit_field(struct pyaudit_event *event, unsigned field, struct pyaudit_v
  * what was written a moment ago in small parts is not to be had at once by a wide load. */
 #define PYAUDIT_PLAIN_FIELDS                                                                                        \
 	(UINT64_C(1) << PYAUDIT_F_EXEC_CWD | UINT64_C(1) << PYAUDIT_F_FILE_PATH | UINT64_C(1) << PYAUDIT_F_FILE_TARGET | \
-	 UINT64_C(1) << PYAUDIT_F_URL_FULL | UINT64_C(1) << PYAUDIT_F_IMPORT_MODULE |                                    \
+	 UINT64_C(1) << PYAUDIT_F_URL_FULL | UINT64_C(1) << PYAUDIT_F_URL_METHOD |                                       \
+	 UINT64_C(1) << PYAUDIT_F_IMPORT_MODULE | UINT64_C(1) << PYAUDIT_F_IMPORT_PATH |                                 \
 	 UINT64_C(1) << PYAUDIT_F_CODE_FILENAME | UINT64_C(1) << PYAUDIT_F_CODE_SOURCE |                                 \
-	 UINT64_C(1) << PYAUDIT_F_LIB_PATH)
+	 UINT64_C(1) << PYAUDIT_F_PICKLE_MODULE | UINT64_C(1) << PYAUDIT_F_PICKLE_NAME |                                 \
+	 UINT64_C(1) << PYAUDIT_F_LIB_PATH | UINT64_C(1) << PYAUDIT_F_LIB_SYMBOL |                                       \
+	 UINT64_C(1) << PYAUDIT_F_ENV_NAME | UINT64_C(1) << PYAUDIT_F_ENV_VALUE | UINT64_C(1) << PYAUDIT_F_SCRIPT)
 const struct pyaudit_value *pyaudit_field_plain(struct pyaudit_event *event, unsigned field);
 
 /* Which argument of an event such a field is, whatever it holds; PYAUDIT_ARGS_MAX where it is none. */

@@ -718,7 +718,7 @@ hook_event(const char *name, PyObject *args, void *data)
 		remember(slot, name, args);
 		return 0;
 	}
-	if (slot->glance != 0 && concerns_nobody(policy, slot, name, args))
+	if (slot->glance != 0 && slot->flags == PYAUDIT_SLOT_JUDGE && concerns_nobody(policy, slot, name, args))
 		return 0;
 	return asked_for(policy, slot, name, args);
 }

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "compiler.h"
+#include "event_fields.h"
 
 /* Programs. */
 
@@ -94,9 +95,21 @@ asks_for_real(const struct compiler *c)
 	return false;
 }
 
-/* @members are the rules of the event, allow rules too, in order. */
+/* Fields that lead to a rule, a bit each. */
+static uint64_t
+fields_of(const struct access *access)
+{
+	uint64_t fields = 0;
+
+	for (size_t i = 0; access->known && i < access->n; i++)
+		fields |= UINT64_C(1) << access->triggers[i].field;
+	return fields;
+}
+
+/* @members are the rules of the event, allow rules too, in order; it may have @fields, a bit each: nothing else leads to
+ * a rule. */
 static uint32_t
-put_program(struct compiler *c, const uint16_t *members, size_t n_members)
+put_program(struct compiler *c, const uint16_t *members, size_t n_members, uint64_t fields)
 {
 	struct index_plan *plans = calloc(N_EVENT_FIELDS, sizeof(*plans));
 	struct pyaudit_program_rule *own = calloc(n_members + 1, sizeof(*own));
@@ -113,15 +126,16 @@ put_program(struct compiler *c, const uint16_t *members, size_t n_members)
 	for (size_t i = 0; i < n_members; i++) {
 		const struct access *access = &c->access[members[i]];
 
-		if (c->set->rules[members[i]].allow || (access->known && access->n == 0))
+		if (c->set->rules[members[i]].allow || (access->known && (fields_of(access) & fields) == 0))
 			continue;
 		own[n].rule = pyaudit_le16_of(members[i]);
 		put_allow(c, members[i], members, n_members, &own[n]);
 		if (!access->known)
 			always[n_always++] = (uint16_t)n;
 		for (size_t k = 0; access->known && k < access->n; k++)
-			index_plan_add(c, &plans[access->triggers[k].field], &access->triggers[k],
-				       (unsigned)n);
+			if ((fields >> access->triggers[k].field & 1) != 0)
+				index_plan_add(c, &plans[access->triggers[k].field], &access->triggers[k],
+					       (unsigned)n);
 		n++;
 	}
 	if (n == 0)
@@ -145,16 +159,31 @@ out:
 	return offset;
 }
 
+/* Of the fields that lead to these rules, those that the event may have. */
+static uint64_t
+fields_for(const struct compiler *c, unsigned event, const uint16_t *members, size_t n)
+{
+	uint64_t asked = 0, fields = 0;
+
+	for (size_t i = 0; i < n; i++)
+		asked |= fields_of(&c->access[members[i]]);
+	for (unsigned field = 0; field < N_EVENT_FIELDS; field++)
+		if ((asked >> field & 1) != 0 && event_may_have(event, field))
+			fields |= UINT64_C(1) << field;
+	return fields;
+}
+
 /* Takes @members. */
 static uint32_t
-program_of(struct compiler *c, uint16_t *members, size_t n)
+program_of(struct compiler *c, unsigned event, uint16_t *members, size_t n)
 {
 	uint64_t hash = pyaudit_text_hash((const char *)members, n * sizeof(*members));
+	uint64_t fields = fields_for(c, event, members, n);
 	struct program_entry *entry;
 
 	for (size_t i = 0; i < c->n_programs; i++) {
 		entry = &c->programs[i];
-		if (entry->hash == hash && entry->n_rules == n &&
+		if (entry->hash == hash && entry->fields == fields && entry->n_rules == n &&
 		    memcmp(entry->rules, members, n * sizeof(*members)) == 0) {
 			free(members);
 			return entry->offset;
@@ -166,8 +195,8 @@ program_of(struct compiler *c, uint16_t *members, size_t n)
 		return 0;
 	}
 	entry = &c->programs[c->n_programs++];
-	*entry = (struct program_entry){.hash = hash, .rules = members, .n_rules = n};
-	entry->offset = put_program(c, members, n);
+	*entry = (struct program_entry){.hash = hash, .fields = fields, .rules = members, .n_rules = n};
+	entry->offset = put_program(c, members, n, fields);
 	return entry->offset;
 }
 
@@ -199,7 +228,7 @@ program_for(struct compiler *c, unsigned event, const char *name)
 		if (member)
 			members[n++] = (uint16_t)i;
 	}
-	return program_of(c, members, n);
+	return program_of(c, event, members, n);
 }
 
 /* The arguments by which pyaudit_glance can say that no rule is concerned: those of all indexes. */

@@ -67,6 +67,7 @@ struct test_entry {
 
 struct program_entry {
 	uint64_t hash;
+	uint64_t fields; /* that lead to its rules and that its events may have, a bit each */
 	uint16_t *rules;
 	size_t n_rules;
 	uint32_t offset; /* 0: no rule of it can match */

@@ -52,7 +52,7 @@ struct pyaudit_slot {
 	pyaudit_le16 event; /* enum pyaudit_event_id */
 	uint8_t flags;	    /* enum pyaudit_slot_flags: 0 means that nobody asks, drop it */
 	uint8_t glance; /* the arguments, a bit each, by which pyaudit_glance may say that no rule is
-			 * concerned; 0: it cannot */
+			 * concerned, where it is judged and nothing else; 0: it cannot */
 	pyaudit_le32 program; /* offset of what judges it; meaning is verdict.c's */
 };
 static_assert(sizeof(struct pyaudit_slot) == 16, "slot size");

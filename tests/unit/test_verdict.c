@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "compile.h"
+#include "event_fields.h"
 #include "memo.h"
 #include "reference.h"
 #include "rules.h"
@@ -1170,8 +1171,10 @@ random_real(struct pyaudit_event *event)
 {
 	const struct scene *scene = event->data;
 
-	event->real = scene->real[0];
-	event->real_target = scene->real[1];
+	if (event_may_have(event->id, PYAUDIT_F_FILE_PATH))
+		event->real = scene->real[0];
+	if (event_may_have(event->id, PYAUDIT_F_FILE_TARGET))
+		event->real_target = scene->real[1];
 }
 
 static void
