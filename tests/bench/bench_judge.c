@@ -95,6 +95,31 @@ measure_judge(const void *image)
 	return best;
 }
 
+/* What most events cost: a glance at the path. */
+static double
+measure_glance(const void *image)
+{
+	const struct pyaudit_slot *slot = pyaudit_image_slot(image, "open");
+	double best = 1e9;
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		const unsigned n = 2000;
+		double start = now_ns(), each;
+
+		for (unsigned i = 0; i < n; i++) {
+			struct pyaudit_value arg = pyaudit_value_text(path, sizeof(path) - 1);
+
+			__asm__ volatile("" : : "r"(&arg) : "memory");
+			if (!pyaudit_glance(image, slot, &arg, 1))
+				abort();
+		}
+		each = (now_ns() - start) / n;
+		if (each < best)
+			best = each;
+	}
+	return best;
+}
+
 static double
 measure_slot(const void *image, const char *name)
 {
@@ -157,9 +182,9 @@ measure(const char *file, const char *kind, double *first_ns)
 	if (*first_ns == 0 || kind_length(kind) != kind_length(file) ||
 	    memcmp(kind, file, kind_length(file)) != 0)
 		*first_ns = judge_ns;
-	printf("  %-18s %6zu %10.1f %10.2f %12.1f %12zu %10.1f %10.1f\n",
-	       name != NULL ? name + 1 : file, n_rules, judge_ns, judge_ns / *first_ns, compile_ms,
-	       image.size / 1024, measure_slot(image.bytes, "open"),
+	printf("  %-18s %6zu %10.1f %10.1f %10.2f %12.1f %12zu %10.1f %10.1f\n",
+	       name != NULL ? name + 1 : file, n_rules, measure_glance(image.bytes), judge_ns, judge_ns / *first_ns,
+	       compile_ms, image.size / 1024, measure_slot(image.bytes, "open"),
 	       measure_slot(image.bytes, "object.__getattr__"));
 	image_fini(&image);
 	rules_free(set);
@@ -174,7 +199,7 @@ main(int argc, char **argv)
 	double first_ns = 0;
 
 	printf("  event and its path alone: %.1f ns\n", measure_judge(NULL));
-	printf("  %-18s %6s %10s %10s %12s %12s %10s %10s\n", "file", "rules", "judge ns",
+	printf("  %-18s %6s %10s %10s %10s %12s %12s %10s %10s\n", "file", "rules", "glance ns", "judge ns",
 	       "to first", "compile ms", "image KiB", "open ns", "other ns");
 	for (int i = 1; i < argc; i++)
 		if (measure(argv[i], argv[i > 1 ? i - 1 : i], &first_ns) != 0)
