@@ -237,11 +237,10 @@ raise_limits(const struct conf *conf, struct log *log)
 			return INT_MAX;
 		both = limit.rlim_max / 4 * 3;
 		log_notice(log, "%llu descriptors (RLIMIT_NOFILE, LimitNOFILE= of the unit) are enough for "
-				"%llu agents of max_agents = %u; beyond %llu of them the end of its connection stands "
-				"for the end of a process",
+				"%llu agents of max_agents = %u",
 			   (unsigned long long)limit.rlim_max,
 			   (unsigned long long)(limit.rlim_max > 4 * MAIN_FDS ? limit.rlim_max - MAIN_FDS - both / 2 : 0),
-			   conf->max_agents, (unsigned long long)both / 2);
+			   conf->max_agents);
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 		return (int)both;
 	}

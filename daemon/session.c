@@ -54,12 +54,15 @@ open_pidfd(const struct session *session, uint64_t hello_ns)
 	return pidfd;
 }
 
-/* Where descriptors run short, connections come first: the end of the process is that of its connection then. What
- * had to be asked in /proc has been. */
+/* Where descriptors run short, one does for each process: its connection, and when that has ended, a pidfd again.
+ * What had to be asked in /proc has been. */
 static void
 spare_pidfd(struct session *session)
 {
-	if (session->pidfd < session->server->options->pidfds_below)
+	if (session->pidfd < session->server->options->pidfds_below || session->fd < 0)
+		return;
+	session->spared_ns = process_started_ns("/proc", session->pid);
+	if (session->spared_ns == 0)
 		return;
 	(void)close(session->pidfd);
 	session->pidfd = -1;
@@ -71,6 +74,14 @@ pidfd_ended(int pidfd)
 	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 
 	return pidfd < 0 || (poll(&p, 1, 0) == 1 && (p.revents & POLLIN) != 0);
+}
+
+/* Is the process of this number the session's still, ended or not? */
+static bool
+is_the_same(const struct session *session)
+{
+	return session->pidfd >= 0 ||
+	       (session->spared_ns != 0 && process_started_ns("/proc", session->pid) == session->spared_ns);
 }
 
 static void
@@ -507,8 +518,8 @@ verify_hook(struct session *session, uint64_t now_ns)
 {
 	uint64_t verify_ns = session->server->conf->verify_ms * 1000000ull;
 
-	if (session->drain.ring == NULL || session->state != SESSION_READY || session->pidfd < 0 ||
-	    session->is_dead || verify_ns == 0 || now_ns - session->verified_ns < verify_ns)
+	if (session->drain.ring == NULL || session->state != SESSION_READY || session->is_dead ||
+	    verify_ns == 0 || now_ns - session->verified_ns < verify_ns || !is_the_same(session))
 		return;
 	session->verified_ns = now_ns;
 	session->hook = look_at_hook(session);
@@ -698,6 +709,11 @@ session_sweep(struct session *session, uint64_t now_ns)
 			refuse(session, "no hello in time");
 		return;
 	}
+	/* A child may have its connection still. */
+	if (session->spared_ns != 0 && session->pidfd < 0 && kill(session->pid, 0) < 0 && errno == ESRCH) {
+		(void)session_finish(session);
+		return;
+	}
 	session_look(session);
 	verify_hook(session, now_ns);
 	tell_losses(session, now_ns);
@@ -827,18 +843,36 @@ on_exit_event(evutil_socket_t fd, short what, void *data)
 	(void)session_finish(data);
 }
 
+static void
+watch_for_end(struct session *session)
+{
+	if (session->pidfd < 0)
+		return;
+	session->exit_event =
+		event_new(session->server->base, session->pidfd, EV_READ, on_exit_event, session);
+	if (session->exit_event != NULL)
+		(void)event_add(session->exit_event, NULL);
+}
+
+/* The connection of a process whose pidfd was spared has ended, and its descriptor is free. */
+static void
+regain_pidfd(struct session *session)
+{
+	if (session->spared_ns == 0 || session->pidfd >= 0)
+		return;
+	session->pidfd = (int)syscall(SYS_pidfd_open, session->pid, 0);
+	if (session->pidfd >= 0 && process_started_ns("/proc", session->pid) != session->spared_ns) {
+		(void)close(session->pidfd); /* another's, by now */
+		session->pidfd = -1;
+	}
+	watch_for_end(session);
+}
+
 /* Watches for the end of the process, and reads the ring from now on. */
 static void
 go_on(struct session *session)
 {
-	struct server *server = session->server;
-
-	if (session->pidfd >= 0) {
-		session->exit_event =
-			event_new(server->base, session->pidfd, EV_READ, on_exit_event, session);
-		if (session->exit_event != NULL)
-			(void)event_add(session->exit_event, NULL);
-	}
+	watch_for_end(session);
 	if (session->drain.ring != NULL) {
 		atomic_store_explicit(&session->drain.ring->beat_ns, clock_ns(CLOCK_MONOTONIC),
 				      memory_order_relaxed);
@@ -1108,6 +1142,7 @@ read_socket(struct session *session, unsigned n)
 				return false;
 			}
 			close_socket(session);
+			regain_pidfd(session);
 			if (pidfd_ended(session->pidfd))
 				return !session_finish(session);
 			/* It closed its descriptors, or became another program: the ring is
@@ -1161,8 +1196,9 @@ session_finish(struct session *session)
 	struct server *server = session->server;
 	bool all;
 
-	/* Without a pidfd the end of its connection is what we go by; it may live on. */
-	session->is_dead = session->pidfd >= 0 || (kill(session->pid, 0) < 0 && errno == ESRCH);
+	/* Where there was never a pidfd the end of its connection is what we go by; it may live on. */
+	session->is_dead = session->pidfd >= 0 || session->spared_ns != 0 ||
+			   (kill(session->pid, 0) < 0 && errno == ESRCH);
 	while (session->fd >= 0 && session->state != SESSION_NEW) {
 		enum packet_outcome outcome = read_packet(session);
 
@@ -1262,9 +1298,12 @@ restore_facts(struct session *session, const struct session_kept *kept)
 		session->ring_dev = st.st_dev;
 		session->ring_ino = st.st_ino;
 	}
+	if (session->pidfd < 0 && session->fd >= 0)
+		session->pidfd = open_pidfd(session, hello.start_ns);
 	/* Its number may be another's by now: /proc is asked while the pidfd says that it lives. */
 	session->process = process_new(&hello, session->pid, session->uid, session->gid,
 				       pidfd_ended(session->pidfd) ? NULL : "/proc", &server->users);
+	spare_pidfd(session);
 	if (session->process == NULL)
 		return "out of memory";
 	process_keep_hello(session->process, ++server->n_processes, bytes, state.length);

@@ -56,7 +56,8 @@ struct session {
 	char agent[PYAUDIT_VERSION_MAX]; /* its version */
 	bool observes; /* its agent refuses nothing */
 
-	int fd, pidfd; /* -1: closed; not to be had */
+	int fd, pidfd; /* -1: closed; not to be had, or spared */
+	uint64_t spared_ns; /* start of the process by /proc, where its pidfd was spared; else 0 */
 	struct event *socket_event, *exit_event;
 	pid_t pid; /* by the socket's credentials */
 	uid_t uid;

@@ -130,9 +130,14 @@ def few_descriptors():
     ctypes.CDLL(None).prctl(24, 24, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_SYS_RESOURCE: and no more are to be had
 
 
+def pidfds_of(pid):
+    links = [os.readlink("/proc/%d/fd/%s" % (pid, fd)) for fd in os.listdir("/proc/%d/fd" % pid)]
+    return sum(link == "anon_inode:[pidfd]" or link.startswith("pidfd:") for link in links)
+
+
 def test_where_descriptors_are_few_connections_come_first(daemon):
-    """An end that cannot be waited for by a pidfd is that of the connection."""
-    server = daemon(NO_EXEC, MARKS, config="max_agents = 250\n", begin=few_descriptors)
+    """A process has a connection or a pidfd then, and nothing is lost by that."""
+    server = daemon(MARKS, config="max_agents = 250\nuser_events = 200\n", begin=few_descriptors)
     assert "400 descriptors (RLIMIT_NOFILE, LimitNOFILE= of the unit) are enough for 186 agents" in server.log()
     program = hostile(server, """
 r, w = os.pipe()
@@ -149,10 +154,26 @@ tell(sorted(set(text.split('\\n')) - {''}))
 sys.stdin.readline()
 """)
     assert told(program) == ["policy"]
-    assert len(server.status()["processes"]) == 180
-    links = [os.readlink("/proc/%d/fd/%s" % (server.process.pid, fd)) for fd in os.listdir("/proc/%d/fd" % server.process.pid)]
-    assert 100 < links.count("anon_inode:[pidfd]") + sum(link.startswith("pidfd:") for link in links) < 160
-    check_other(server)
+    assert len(server.status()["processes"]) == 180 and 100 < pidfds_of(server.process.pid) < 160
+    before = pidfds_of(server.process.pid)
+    # More than the user may raise in a second: what is in its ring is read after its end.
+    raises = server.spawn([SYSTEM, "-I", "-c", "import sys\nfor i in range(900): sys.audit('%s', i)" % MARK])
+    raises.wait(30)
+    # Another program in the same process: the connection is closed, the process goes on.
+    becomes = server.spawn([SYSTEM, "-I", "-c", "import os; os.execv('/bin/cat', ['cat'])"])
+    say(becomes, "here")
+    hear(becomes, "here")
+
+    def of(pid, kind):
+        return sum(e.get("pid") == pid and e["kind"] == kind for e in server.events())
+
+    wait_for(lambda: of(raises.pid, "event") == 900, "all that was raised")
+    wait_for(lambda: pidfds_of(server.process.pid) == before + 1, "the end of what became another to be waited for")
+    assert of(raises.pid, "loss") == 0
+    events = [e for e in server.events() if e.get("pid") == becomes.pid]
+    assert not any(e.get("event") == "process.exit" or e["kind"] == "process.exit" for e in events), events
+    becomes.stdin.close()
+    becomes.wait(30)
     program.stdin.close()
     wait_for(lambda: not server.status()["processes"], "their ends to be seen")
 
