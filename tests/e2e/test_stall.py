@@ -2,7 +2,7 @@
 """Something stands still: the daemon (SIGSTOP), journald, the disk of the event file. The workload does
 not notice, and every alert arrives or is counted.
 
-PYAUDIT_STALL=SECONDS lets each stand still for so long, five times in turn with as long without it, and asserts
+PYAUDIT_STALL=SECONDS lets each stand still for so long, three times in turn with as long without it, and asserts
 that the workload's throughput is the same within 2 %: on a quiet machine."""
 import json
 import os
@@ -18,7 +18,7 @@ SECONDS = float(os.environ.get("PYAUDIT_STALL") or 0)
 
 def stall(tmp_path, case):
     unshare = mounts_for_journald()
-    seconds, pairs = (SECONDS, 5) if SECONDS else (1.0, 1)
+    seconds, pairs = (SECONDS, 3) if SECONDS else (1.0, 1)
     more = {name: os.environ[name] for name in ("PYAUDIT_BUILD", "PYAUDIT_SANITIZE", "PYAUDIT_INTERPRETERS")
             if name in os.environ}
     done = subprocess.run(unshare + [sys.executable, "-B", "stall.py", str(tmp_path), case, str(seconds), str(pairs)],
