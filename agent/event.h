@@ -178,18 +178,27 @@ bool pyaudit_field(struct pyaudit_event *event, unsigned field, struct pyaudit_v
 	 UINT64_C(1) << PYAUDIT_F_ENV_NAME | UINT64_C(1) << PYAUDIT_F_ENV_VALUE | UINT64_C(1) << PYAUDIT_F_SCRIPT)
 const struct pyaudit_value *pyaudit_field_plain(struct pyaudit_event *event, unsigned field);
 
-/* Which argument of an event such a field is, whatever it holds; PYAUDIT_ARGS_MAX where it is none. */
-static inline unsigned
-pyaudit_field_argument(unsigned event, unsigned field)
+/* Where an event has a field from, or NULL. */
+static inline const struct pyaudit_source *
+pyaudit_source_of(unsigned event, unsigned field)
 {
 	const struct pyaudit_source *source = pyaudit_event_sources[event];
 
-	if ((PYAUDIT_PLAIN_FIELDS >> field & 1) == 0)
-		return PYAUDIT_ARGS_MAX;
 	for (unsigned i = 0; i < PYAUDIT_SOURCES_MAX && source[i].how != PYAUDIT_HOW_NONE; i++)
-		if (source[i].field == field && source[i].how == PYAUDIT_HOW_ARG)
-			return source[i].arg;
-	return PYAUDIT_ARGS_MAX;
+		if (source[i].field == field)
+			return &source[i];
+	return NULL;
+}
+
+/* Which argument of an event a plain field is, whatever it holds; PYAUDIT_ARGS_MAX where it is none. */
+static inline unsigned
+pyaudit_field_argument(unsigned event, unsigned field)
+{
+	const struct pyaudit_source *source = NULL;
+
+	if ((PYAUDIT_PLAIN_FIELDS >> field & 1) != 0)
+		source = pyaudit_source_of(event, field);
+	return source != NULL && source->how == PYAUDIT_HOW_ARG ? source->arg : PYAUDIT_ARGS_MAX;
 }
 
 /* proc.c: what the arguments and the control group of a process say of it */

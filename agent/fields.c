@@ -26,17 +26,6 @@ scratch_take(struct pyaudit_event *event, uint32_t size)
 	return event->scratch + at;
 }
 
-static const struct pyaudit_source *
-source_of(const struct pyaudit_event *event, unsigned field)
-{
-	const struct pyaudit_source *source = pyaudit_event_sources[event->id];
-
-	for (unsigned i = 0; i < PYAUDIT_SOURCES_MAX && source[i].how != PYAUDIT_HOW_NONE; i++)
-		if (source[i].field == field)
-			return &source[i];
-	return NULL;
-}
-
 static const struct pyaudit_value absent;
 
 static const struct pyaudit_value *
@@ -52,7 +41,7 @@ argument(struct pyaudit_event *event, unsigned n)
 static const struct pyaudit_value *
 plain(struct pyaudit_event *event, unsigned field)
 {
-	const struct pyaudit_source *source = source_of(event, field);
+	const struct pyaudit_source *source = pyaudit_source_of(event->id, field);
 	const struct pyaudit_value *v;
 
 	if (source == NULL)
@@ -117,7 +106,7 @@ text_is(const struct pyaudit_value *v, const char *s)
 static bool
 runs_system_shell(const struct pyaudit_event *event)
 {
-	const struct pyaudit_source *source = source_of(event, PYAUDIT_F_EXEC_SHELL);
+	const struct pyaudit_source *source = pyaudit_source_of(event->id, PYAUDIT_F_EXEC_SHELL);
 
 	return source != NULL && source->how == PYAUDIT_HOW_SYSTEM;
 }
@@ -288,11 +277,11 @@ exec_programs(struct pyaudit_event *event, struct pyaudit_value *ret)
 static bool
 file_write(struct pyaudit_event *event, struct pyaudit_value *ret)
 {
-	const struct pyaudit_source *source = source_of(event, PYAUDIT_F_FILE_WRITE);
+	const struct pyaudit_source *source = pyaudit_source_of(event->id, PYAUDIT_F_FILE_WRITE);
 	const struct pyaudit_value *mode, *flags;
 
 	if (source == NULL) {
-		if (source_of(event, PYAUDIT_F_FILE_PATH) == NULL)
+		if (pyaudit_source_of(event->id, PYAUDIT_F_FILE_PATH) == NULL)
 			return false;
 		return give_bool(false, ret);
 	}
@@ -314,7 +303,7 @@ file_write(struct pyaudit_event *event, struct pyaudit_value *ret)
 static const struct pyaudit_value *
 address(struct pyaudit_event *event)
 {
-	const struct pyaudit_source *source = source_of(event, PYAUDIT_F_NET_HOST);
+	const struct pyaudit_source *source = pyaudit_source_of(event->id, PYAUDIT_F_NET_HOST);
 
 	if (source == NULL || source->how != PYAUDIT_HOW_ADDRESS)
 		return NULL;

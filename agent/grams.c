@@ -396,8 +396,8 @@ static __attribute__((noinline)) void
 look_up_part_64(const struct search *search, size_t start, size_t n, const uint64_t *places)
 {
 	for (size_t i = 0; i * 64 < n; i++)
-		for (uint64_t left = places[i]; left != 0; left &= left - 1)
-			look_up_gram(search, start + i * 64 + (unsigned)__builtin_ctzll(left), search->grams->width);
+		if (places[i] != 0)
+			look_up_places(search, start + i * 64, places[i], search->grams->width);
 }
 
 static inline void

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "memo.h"
-#include "pyaudit/policy.h"
+#include "sums.h"
 
 #define N_WORDS (MEMO_ENTRY_SIZE / 8 - 3)
 
@@ -52,49 +52,6 @@ static inline uint64_t
 type_word(const struct pyaudit_value *v)
 {
 	return (uint64_t)v->len << 32 | v->type;
-}
-
-/* The last word of a text, of which the others have been taken: never reads beyond its ends. With the
- * length, which is in the key as well, it says what the bytes are. */
-static inline uint64_t
-last_word(const char *s, size_t len)
-{
-	uint64_t a, b;
-
-	pyaudit_ends(s, len, &a, &b);
-	return len >= 8 ? b : len >= 4 ? a | b << 32 : a | b << 8;
-}
-
-/* Sums of words and of these sums, so that it matters where a word stands; two words at a time. */
-typedef uint64_t words2 __attribute__((vector_size(16)));
-
-struct sums {
-	words2 sum, sum_of_sums;
-};
-
-static inline void
-add_words(struct sums *sums, words2 words)
-{
-	sums->sum += words;
-	sums->sum_of_sums += sums->sum;
-}
-
-static inline void
-add_text(struct sums *sums, const char *s, size_t len)
-{
-	words2 words = {0, 0};
-
-	if (len >= 16) {
-		for (; len > 16; s += 16, len -= 16) {
-			memcpy(&words, s, sizeof(words));
-			add_words(sums, words);
-		}
-		memcpy(&words, s + len - 16, sizeof(words)); /* may overlap the one before */
-	} else if (len > 0) {
-		words[0] = last_word(s, len);
-		words[1] ^= len > 8 ? pyaudit_load64(s) : 0;
-	}
-	add_words(sums, words);
 }
 
 bool

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "grams.h"
+#include "sums.h"
 #include "vectors.h"
 #include "verdict.h"
 
@@ -960,7 +961,7 @@ leads_to_rules(const uint8_t *base, const struct pyaudit_index *index, const cha
 	unsigned parts = index->parts;
 	bool found = false;
 
-	if (UNLIKELY((parts & (PYAUDIT_INDEX_ANY | PYAUDIT_INDEX_ADDRESS)) != 0 || get16(index->n_automata) != 0))
+	if (UNLIKELY(!pyaudit_index_shows(index)))
 		return true;
 	if ((parts & PYAUDIT_INDEX_FORWARD) != 0 && is_on_the_way(base, index->forward, s, len, false))
 		return true;
@@ -1508,50 +1509,20 @@ forms_ok(struct check *c, const struct pyaudit_image *head)
 	return true;
 }
 
-/* Sums of words and of these sums, so that it matters where a word stands; four words at a time, in two pairs. */
-typedef uint64_t words2 __attribute__((vector_size(16)));
-
-struct sums {
-	words2 sum[2], sum_of_sums[2];
-};
-
-static inline void
-add_32_bytes(struct sums *sums, const char *s)
-{
-	for (unsigned k = 0; k < 2; k++) {
-		words2 words = {pyaudit_load64(s + 16 * k), pyaudit_load64(s + 16 * k + 8)};
-
-		sums->sum[k] += words;
-		sums->sum_of_sums[k] += sums->sum[k];
-	}
-}
-
-static void
-add_bytes(struct sums *sums, const char *s, size_t n)
-{
-	char last[32] = {0};
-
-	for (; n >= sizeof(last); s += sizeof(last), n -= sizeof(last))
-		add_32_bytes(sums, s);
-	memcpy(last, s, n);
-	add_32_bytes(sums, last);
-}
-
 uint64_t
 pyaudit_image_checksum(const void *image, size_t size)
 {
 	const size_t skip = offsetof(struct pyaudit_image, checksum);
 	const char *bytes = image;
-	struct sums sums = {{{size}}, {{0}}};
+	struct sums sums = {{size, 0}, {0, 0}};
 	uint64_t sum = 0;
 
-	add_bytes(&sums, bytes, skip);
-	add_bytes(&sums, bytes + skip + 8, size - skip - 8);
-	for (unsigned k = 0; k < 2; k++)
-		for (unsigned i = 0; i < 2; i++) {
-			sum = (sum ^ sums.sum[k][i]) * PYAUDIT_HASH_K;
-			sum = (sum ^ sum >> 32 ^ sums.sum_of_sums[k][i]) * PYAUDIT_HASH_K;
-		}
+	add_text(&sums, bytes, skip);
+	add_text(&sums, bytes + skip + 8, size - skip - 8);
+	for (unsigned i = 0; i < 2; i++) {
+		sum = (sum ^ sums.sum[i]) * PYAUDIT_HASH_K;
+		sum = (sum ^ sum >> 32 ^ sums.sum_of_sums[i]) * PYAUDIT_HASH_K;
+	}
 	return sum ^ sum >> 32;
 }
 

@@ -52,6 +52,14 @@ void pyaudit_judge(const void *image, const struct pyaudit_slot *slot,
 		   const struct pyaudit_proc_bits *proc, struct pyaudit_event *event,
 		   struct pyaudit_verdict *ret);
 
+/* Does a look at a value tell whether the index leads to rules? */
+static inline bool
+pyaudit_index_shows(const struct pyaudit_index *index)
+{
+	return (index->parts & (PYAUDIT_INDEX_ANY | PYAUDIT_INDEX_ADDRESS)) == 0 &&
+	       pyaudit_load16(index->n_automata.b) == 0;
+}
+
 /*
  * Whether no rule is concerned by an event, as far as a look at its arguments can tell, which is most of what is to be
  * told of most events: then pyaudit_judge would find nothing. False where it may, or where that takes more than the

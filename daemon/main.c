@@ -226,26 +226,26 @@ raise_limits(const struct conf *conf, struct log *log)
 {
 	rlim_t needed = 2 * (rlim_t)conf->max_agents + conf->max_clients + MAIN_FDS, both;
 	struct rlimit limit;
+	int below = INT_MAX;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return INT_MAX;
+		return below;
 	limit.rlim_cur = limit.rlim_max;
 	if (limit.rlim_max < needed) {
 		struct rlimit more = {needed, needed}; /* root may */
 
 		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-			return INT_MAX;
+			return below;
 		both = limit.rlim_max / 4 * 3;
 		log_notice(log, "%llu descriptors (RLIMIT_NOFILE, LimitNOFILE= of the unit) are enough for "
 				"%llu agents of max_agents = %u",
 			   (unsigned long long)limit.rlim_max,
 			   (unsigned long long)(limit.rlim_max > 4 * MAIN_FDS ? limit.rlim_max - MAIN_FDS - both / 2 : 0),
 			   conf->max_agents);
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
-		return (int)both;
+		below = (int)both;
 	}
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
-	return INT_MAX;
+	return below;
 }
 
 static int

@@ -76,6 +76,12 @@ pidfd_ended(int pidfd)
 	return pidfd < 0 || (poll(&p, 1, 0) == 1 && (p.revents & POLLIN) != 0);
 }
 
+static bool
+is_gone(pid_t pid)
+{
+	return kill(pid, 0) < 0 && errno == ESRCH;
+}
+
 /* Is the process of this number the session's still, ended or not? */
 static bool
 is_the_same(const struct session *session)
@@ -574,7 +580,7 @@ thread_lives(void *data, uint32_t tid, uint64_t since_ns)
 
 	if (session->inner_pid != (uint32_t)session->pid)
 		return inner_thread_lives(session->pid, tid);
-	if (tid == 0 || (kill((pid_t)tid, 0) < 0 && errno == ESRCH))
+	if (tid == 0 || is_gone((pid_t)tid))
 		return false;
 	/* The number may have gone to another thread since. */
 	started_ns = process_started_ns("/proc", (pid_t)tid);
@@ -710,7 +716,7 @@ session_sweep(struct session *session, uint64_t now_ns)
 		return;
 	}
 	/* A child may have its connection still. */
-	if (session->spared_ns != 0 && session->pidfd < 0 && kill(session->pid, 0) < 0 && errno == ESRCH) {
+	if (session->spared_ns != 0 && session->pidfd < 0 && is_gone(session->pid)) {
 		(void)session_finish(session);
 		return;
 	}
@@ -858,13 +864,16 @@ watch_for_end(struct session *session)
 static void
 regain_pidfd(struct session *session)
 {
+	int pidfd;
+
 	if (session->spared_ns == 0 || session->pidfd >= 0)
 		return;
-	session->pidfd = (int)syscall(SYS_pidfd_open, session->pid, 0);
-	if (session->pidfd >= 0 && process_started_ns("/proc", session->pid) != session->spared_ns) {
-		(void)close(session->pidfd); /* another's, by now */
-		session->pidfd = -1;
+	pidfd = (int)syscall(SYS_pidfd_open, session->pid, 0);
+	if (pidfd >= 0 && !is_the_same(session)) {
+		(void)close(pidfd); /* another's, by now */
+		pidfd = -1;
 	}
+	session->pidfd = pidfd;
 	watch_for_end(session);
 }
 
@@ -1197,8 +1206,7 @@ session_finish(struct session *session)
 	bool all;
 
 	/* Where there was never a pidfd the end of its connection is what we go by; it may live on. */
-	session->is_dead = session->pidfd >= 0 || session->spared_ns != 0 ||
-			   (kill(session->pid, 0) < 0 && errno == ESRCH);
+	session->is_dead = session->pidfd >= 0 || session->spared_ns != 0 || is_gone(session->pid);
 	while (session->fd >= 0 && session->state != SESSION_NEW) {
 		enum packet_outcome outcome = read_packet(session);
 

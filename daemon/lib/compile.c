@@ -248,8 +248,7 @@ glance_of(const struct compiler *c, unsigned event, uint32_t offset)
 	for (uint32_t i = 0; i < pyaudit_get32(program.n_indexes); i++) {
 		memcpy(&index, c->out.data + pyaudit_get32(program.indexes) + i * sizeof(index), sizeof(index));
 		arg = pyaudit_field_argument(event, index.field);
-		if (arg >= 8 * sizeof(ret) || (index.parts & (PYAUDIT_INDEX_ANY | PYAUDIT_INDEX_ADDRESS)) != 0 ||
-		    pyaudit_get16(index.n_automata) != 0)
+		if (arg >= 8 * sizeof(ret) || !pyaudit_index_shows(&index))
 			return 0;
 		ret |= (uint8_t)(1u << arg);
 	}

@@ -73,17 +73,24 @@ rate_of(const struct kind *kind, unsigned first, unsigned n, const double shares
 	return rate;
 }
 
+/* What @more has may stand in grams of @kind, too. */
+static void
+widen(struct kind *kind, const struct kind *more, unsigned width)
+{
+	for (unsigned k = 0; k < width; k++) {
+		kind->low[k] |= more->low[k];
+		kind->high[k] |= more->high[k];
+		kind->whole[k][0] |= more->whole[k][0];
+		kind->whole[k][1] |= more->whole[k][1];
+	}
+}
+
 static struct kind
 joined(const struct kind *a, const struct kind *b, unsigned width, const double shares[256])
 {
 	struct kind both = *a;
 
-	for (unsigned k = 0; k < width; k++) {
-		both.low[k] |= b->low[k];
-		both.high[k] |= b->high[k];
-		both.whole[k][0] |= b->whole[k][0];
-		both.whole[k][1] |= b->whole[k][1];
-	}
+	widen(&both, b, width);
 	both.rate = rate_of(&both, 0, width, shares);
 	return both;
 }
@@ -121,12 +128,7 @@ gather_kinds(struct kind *kinds, const uint32_t *grams, size_t n_grams, unsigned
 			return KINDS_MAX + 1;
 		if (k == n)
 			kinds[n++] = kind;
-		for (unsigned place = 0; place < width; place++) {
-			kinds[k].low[place] |= kind.low[place];
-			kinds[k].high[place] |= kind.high[place];
-			kinds[k].whole[place][0] |= kind.whole[place][0];
-			kinds[k].whole[place][1] |= kind.whole[place][1];
-		}
+		widen(&kinds[k], &kind, width);
 	}
 	return n;
 }

@@ -71,6 +71,13 @@ def rest():
 
 def tell(what):
     print(json.dumps(what), flush=True)
+
+# What so many children say, a line each, by the pipe.
+def tell_of(pipe, n):
+    text = ''
+    while text.count('\n') < n:
+        text += os.read(pipe, 65536).decode()
+    tell(sorted(set(text.split('\n')) - {''}))
 """ % {"uid": OTHER}
 
 
@@ -147,10 +154,7 @@ for i in range(180):
         send(s, hello(), ring())
         os.write(w, (answer(s) or 'closed').encode() + b'\\n')
         rest()
-text = ''
-while text.count('\\n') < 180:
-    text += os.read(r, 65536).decode()
-tell(sorted(set(text.split('\\n')) - {''}))
+tell_of(r, 180)
 sys.stdin.readline()
 """)
     assert told(program) == ["policy"]
@@ -208,10 +212,7 @@ for i in range(48):
         held[-1].setblocking(True)
         os.write(w, (answer(held[-1]) or 'closed').encode() + b'\\n')
         rest()
-text = ''
-while text.count('\\n') < 48:
-    text += os.read(r, 65536).decode()
-tell(sorted(set(text.split('\\n')) - {''}))
+tell_of(r, 48)
 sys.stdin.readline()
 """)
     check_other(server)

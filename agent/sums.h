@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sums over text, by which what is known is found again (memo.c) and an image that is torn is told (verdict.c). libc only. */
+#ifndef AGENT_SUMS_H
+#define AGENT_SUMS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pyaudit/policy.h"
+
+/* The last word of a text, of which the others have been taken: never reads beyond its ends. With the
+ * length, which is in the key as well, it says what the bytes are. */
+static inline uint64_t
+last_word(const char *s, size_t len)
+{
+	uint64_t a, b;
+
+	pyaudit_ends(s, len, &a, &b);
+	return len >= 8 ? b : len >= 4 ? a | b << 32 : a | b << 8;
+}
+
+/* Sums of words and of these sums, so that it matters where a word stands; two words at a time. */
+typedef uint64_t words2 __attribute__((vector_size(16)));
+
+struct sums {
+	words2 sum, sum_of_sums;
+};
+
+static inline void
+add_words(struct sums *sums, words2 words)
+{
+	sums->sum += words;
+	sums->sum_of_sums += sums->sum;
+}
+
+static inline void
+add_text(struct sums *sums, const char *s, size_t len)
+{
+	words2 words = {0, 0};
+
+	if (len >= 16) {
+		for (; len > 16; s += 16, len -= 16) {
+			words = (words2){pyaudit_load64(s), pyaudit_load64(s + 8)};
+			add_words(sums, words);
+		}
+		/* may overlap the one before */
+		words = (words2){pyaudit_load64(s + len - 16), pyaudit_load64(s + len - 8)};
+	} else if (len > 0) {
+		words[0] = last_word(s, len);
+		words[1] ^= len > 8 ? pyaudit_load64(s) : 0;
+	}
+	add_words(sums, words);
+}
+
+#endif
