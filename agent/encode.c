@@ -427,3 +427,14 @@ encode_plain(struct pyaudit_value *values, PyObject *args, uint32_t wanted)
 	}
 	return filled;
 }
+
+bool
+encode_plain_text(struct pyaudit_value *ret, PyObject *args, unsigned n)
+{
+	PyObject *object = tuple_item(args, n);
+
+	if (python_type(object) != python.PyUnicode_Type || !is_exact_ascii(object))
+		return false;
+	exact_ascii(object, ret);
+	return true;
+}

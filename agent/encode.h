@@ -45,6 +45,9 @@ void encode_arg(struct encode_values *values, PyObject *args, unsigned n);
  * int, None, bool. Their bits. */
 uint32_t encode_plain(struct pyaudit_value *values, PyObject *args, uint32_t wanted);
 
+/* One that is an exact ASCII str. */
+bool encode_plain_text(struct pyaudit_value *ret, PyObject *args, unsigned n);
+
 /* An exact or derived str as text; absent for anything else. */
 struct pyaudit_value encode_str(struct encode_text *text, PyObject *object);
 

@@ -5,7 +5,7 @@
  *
  * Where the grams are few or alike, the table has masks, by which 16 or 32 places are asked at once, with
  * one shuffle of bytes for each half of each byte of a gram (the idea is Hyperscan's Teddy), or 64, with one
- * look into a table of 128 for each byte. They let pass a few places more than there are grams; the filter
+ * look into a table of 64 for each byte. They let pass a few places more than there are grams; the filter
  * has the next word.
  */
 #include <stdbool.h>
@@ -348,35 +348,59 @@ scan_by_32(const struct search *search)
 	return true;
 }
 
-#define TARGET_64 target("avx512f,avx512bw,avx512vbmi")
+#define TARGET_64 target("avx512f,avx512bw,avx512vbmi,gfni")
 
-/* The groups that have byte @k of a gram at each of the places @there. Bytes above 127 are taken for the one
- * 128 below them. */
+/* Where in its table each byte is looked up: bits 0 to 4 and bit 6. */
 static inline __attribute__((always_inline, TARGET_64)) __m512i
-groups64(const struct pyaudit_gram_whole *whole, __mmask64 there, const char *s, size_t k)
+folded64(__m512i bytes)
 {
-	__m512i low = _mm512_loadu_si512(whole[k].groups), high = _mm512_loadu_si512(whole[k].groups + 64);
+	return _mm512_gf2p8affine_epi64_epi8(bytes, _mm512_set1_epi64(0x0102040810400000), 0);
+}
 
-	return _mm512_permutex2var_epi8(low, _mm512_maskz_loadu_epi8(there, s + k), high);
+/* The bytes @there from @s on, so. */
+static inline __attribute__((always_inline, TARGET_64)) __m512i
+load64(__mmask64 there, const char *s)
+{
+	return folded64(_mm512_maskz_loadu_epi8(there, s));
+}
+
+/* The groups that have byte @k of a gram at each of the places. */
+static inline __attribute__((always_inline, TARGET_64)) __m512i
+groups64(const struct pyaudit_gram_whole *whole, __m512i folded, size_t k)
+{
+	return _mm512_permutexvar_epi8(folded, _mm512_loadu_si512(whole[k].groups));
+}
+
+/* At which of the places @there, from @s on, a gram of @width bytes may stand. */
+static inline __attribute__((always_inline, TARGET_64)) __mmask64
+places64(const struct pyaudit_gram_whole *whole, __mmask64 there, const char *s, size_t width)
+{
+	__m512i groups = groups64(whole, load64(there, s), 0);
+
+	if (width > 1)
+		groups = _mm512_and_si512(groups, groups64(whole, load64(there, s + 1), 1));
+	if (width > 2) {
+		groups = _mm512_and_si512(groups, groups64(whole, load64(there, s + 2), 2));
+		groups = _mm512_and_si512(groups, groups64(whole, load64(there, s + 3), 3));
+	}
+	return _mm512_mask_test_epi8_mask(there, groups, groups);
+}
+
+/* The first 64 of @n places, which are 1 at least. */
+static inline uint64_t
+first_64(size_t n)
+{
+	return ~UINT64_C(0) >> (n < 64 ? 64 - n : 0);
 }
 
 /* At which of @n places, 1 at least and PART at most, a gram of @width bytes may stand. False: at none. */
 static inline __attribute__((always_inline, TARGET_64)) bool
-places64(const struct pyaudit_gram_whole *whole, const char *s, size_t n, size_t width, uint64_t *ret)
+all_places64(const struct pyaudit_gram_whole *whole, const char *s, size_t n, size_t width, uint64_t *ret)
 {
 	uint64_t any = 0;
 
 	for (;; s += 64, n -= 64) {
-		__mmask64 there = ~UINT64_C(0) >> (n < 64 ? 64 - n : 0);
-		__m512i groups = groups64(whole, there, s, 0);
-
-		if (width > 1)
-			groups = _mm512_and_si512(groups, groups64(whole, there, s, 1));
-		if (width > 2) {
-			groups = _mm512_and_si512(groups, groups64(whole, there, s, 2));
-			groups = _mm512_and_si512(groups, groups64(whole, there, s, 3));
-		}
-		*ret = _mm512_mask_test_epi8_mask(there, groups, groups);
+		*ret = places64(whole, first_64(n), s, width);
 		any |= *ret++;
 		if (n <= 64)
 			return any != 0;
@@ -387,8 +411,8 @@ static __attribute__((noinline, TARGET_64)) bool
 places_by_64(const struct pyaudit_gram_whole *whole, const char *s, size_t n, size_t width, uint64_t *ret)
 {
 	if (LIKELY(width == 4))
-		return places64(whole, s, n, 4, ret);
-	return width == 2 ? places64(whole, s, n, 2, ret) : places64(whole, s, n, 1, ret);
+		return all_places64(whole, s, n, 4, ret);
+	return width == 2 ? all_places64(whole, s, n, 2, ret) : all_places64(whole, s, n, 1, ret);
 }
 
 /* Looks up the places of a part of the text from @start on. */
@@ -424,6 +448,46 @@ scan_masks(const struct search *search)
 		scan_by_16(search);
 }
 
+static inline bool
+is_odd_slash(const char *s)
+{
+	return s[0] == '/' && (s[1] | 1) == '/'; /* '.' and '/' differ in their lowest bit only */
+}
+
+/* Of the places @there: where a gram of 4 bytes may stand, or a slash or dot before another. */
+static inline __attribute__((always_inline, TARGET_64)) __mmask64
+suspects64(const struct pyaudit_gram_whole *whole, __mmask64 there, const char *s)
+{
+	const __m512i slash = folded64(_mm512_set1_epi8('/')), but_lowest = _mm512_set1_epi8((char)0xfe);
+	__m512i first = load64(there, s), second = load64(there, s + 1), groups, differ;
+
+	groups = _mm512_and_si512(groups64(whole, first, 0), groups64(whole, second, 1));
+	groups = _mm512_and_si512(groups, groups64(whole, load64(there, s + 2), 2));
+	differ = _mm512_or_si512(_mm512_xor_si512(first, slash), _mm512_xor_si512(second, slash));
+	return _mm512_mask_test_epi8_mask(there, groups, groups64(whole, load64(there, s + 3), 3)) |
+	       _mm512_mask_testn_epi8_mask(there, differ, but_lowest);
+}
+
+/* May no gram of 4 bytes stand in this path, and no slash before a slash or a dot? Both are seen in the same
+ * bytes. */
+static __attribute__((noinline, TARGET_64)) bool
+path_has_none_64(const struct pyaudit_gram_whole *whole, const char *s, size_t len)
+{
+	__mmask64 any = is_odd_slash(s + len - 2) || is_odd_slash(s + len - 3);
+	size_t n = len - 3;
+
+	for (; n > 64; s += 64, n -= 64)
+		any |= suspects64(whole, ~UINT64_C(0), s);
+	return (any | suspects64(whole, ~UINT64_C(0) >> (64 - n), s)) == 0;
+}
+
+bool
+pyaudit_grams_none_in_path(const uint8_t *base, const struct pyaudit_grams *grams, const char *s, size_t len)
+{
+	return LIKELY(pyaudit_vectors() == PYAUDIT_VECTORS_64) && get32(grams->masks) != 0 && LIKELY(len >= 4) &&
+	       path_has_none_64(at(base, grams->whole), s, len);
+}
+
 #else
 
 static inline void
@@ -431,6 +495,16 @@ scan_masks(const struct search *search)
 {
 	(void)search;
 	abort();
+}
+
+bool
+pyaudit_grams_none_in_path(const uint8_t *base, const struct pyaudit_grams *grams, const char *s, size_t len)
+{
+	(void)base;
+	(void)grams;
+	(void)s;
+	(void)len;
+	return false;
 }
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef AGENT_GRAMS_H
 #define AGENT_GRAMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,5 +13,9 @@
  * checked image, whose bytes are @base. */
 void pyaudit_grams_scan(const uint8_t *base, const struct pyaudit_grams *grams, const char *s, size_t len,
 			void (*found)(void *data, const struct pyaudit_list *rules), void *data);
+
+/* Whether it is seen at once that none of the texts is there, and that no slash of @s stands before a slash or a
+ * dot. No may be wrong, and is the answer where the processor has no vectors of 64. */
+bool pyaudit_grams_none_in_path(const uint8_t *base, const struct pyaudit_grams *grams, const char *s, size_t len);
 
 #endif

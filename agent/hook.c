@@ -5,7 +5,7 @@
  *
  * The way of an event nobody asks for is kept short: two words that tell of fork and of a newer
  * policy, one hash of the name, one look into the policy's table. So is that of an event that rules
- * are asked about and that concerns none of them: a glance at the arguments that matter.
+ * are asked about and that concerns none of them: a glance at the argument that matters.
  */
 #include <errno.h>
 #include <signal.h>
@@ -425,32 +425,33 @@ all_of(unsigned n_args)
 	return (UINT32_C(1) << n_args) - 1;
 }
 
-/* Whether a glance at its arguments says that an event concerns no rule. */
+/* The same of one whose arguments are not there yet. False: they take more than a look. */
 static __attribute__((noinline)) bool
-concerns_nobody(const struct policy *policy, const struct pyaudit_slot *slot, const char *name, PyObject *args)
+remember_unjudged(const struct pyaudit_slot *slot, const char *name, PyObject *args)
 {
 	struct pyaudit_value values[PYAUDIT_ARGS_MAX];
-	uint32_t wanted = slot->glance, known;
-	bool keeps = UNLIKELY(policy->context > 0);
-	unsigned n_args;
-	int saved_errno;
+	unsigned n_args = encode_n_args(args);
+	int saved_errno = errno;
 
-	if (UNLIKELY(!python.measured) || !may_try(&thread.glances))
+	if (encode_plain(values, args, all_of(n_args)) != all_of(n_args))
 		return false;
-	n_args = encode_n_args(args);
-	if (UNLIKELY((wanted & ~all_of(n_args)) != 0))
-		return false;
-	if (keeps)
-		wanted = all_of(n_args);
-	known = encode_plain(values, args, wanted);
-	if (known != wanted || !pyaudit_glance(policy->image, slot, values, known) || is_paused())
+	remember_known(slot, name, values, n_args);
+	errno = saved_errno;
+	return true;
+}
+
+/* Whether a glance says that an event concerns no rule. */
+static inline bool
+concerns_nobody(const struct policy *policy, const struct pyaudit_slot *slot, const char *name, PyObject *args)
+{
+	struct pyaudit_value value;
+
+	if (UNLIKELY(!python.measured) || !may_try(&thread.glances) || encode_n_args(args) < slot->glance ||
+	    !encode_plain_text(&value, args, slot->glance - 1u) ||
+	    !pyaudit_glance(policy->image, slot, value.s, value.len) || is_paused() ||
+	    (UNLIKELY(policy->context > 0) && !remember_unjudged(slot, name, args)))
 		return false;
 	succeeded(&thread.glances);
-	if (keeps) {
-		saved_errno = errno;
-		remember_known(slot, name, values, n_args);
-		errno = saved_errno;
-	}
 	return true;
 }
 

@@ -36,7 +36,8 @@ are_kept(uint32_t registers)
 static bool
 has_64(unsigned b, unsigned c)
 {
-	return (b & bit_AVX512F) != 0 && (b & bit_AVX512BW) != 0 && (c & bit_AVX512VBMI) != 0 && are_kept(KEPT_64);
+	return (b & bit_AVX512F) != 0 && (b & bit_AVX512BW) != 0 && (c & bit_AVX512VBMI) != 0 && (c & bit_GFNI) != 0 &&
+	       are_kept(KEPT_64);
 }
 
 static enum pyaudit_vectors

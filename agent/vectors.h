@@ -12,7 +12,7 @@ enum pyaudit_vectors {
 	PYAUDIT_VECTORS_NONE,
 	PYAUDIT_VECTORS_16,
 	PYAUDIT_VECTORS_32,
-	PYAUDIT_VECTORS_64, /* and in one of 128 */
+	PYAUDIT_VECTORS_64, /* and in one of 64 */
 };
 
 /* What this processor has; asked once. */

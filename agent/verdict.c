@@ -955,14 +955,18 @@ found_any(void *data, const struct pyaudit_list *rules)
 	*(bool *)data = true;
 }
 
+/* What one look at all bytes of a path may tell. */
+#define PATHS_AND_GRAMS (PYAUDIT_INDEX_PATHS | PYAUDIT_INDEX_GRAMS)
+
 static inline bool
 leads_to_rules(const uint8_t *base, const struct pyaudit_index *index, const char *s, size_t len)
 {
 	unsigned parts = index->parts;
 	bool found = false;
 
-	if (UNLIKELY(!pyaudit_index_shows(index)))
-		return true;
+	if ((parts & PATHS_AND_GRAMS) == PATHS_AND_GRAMS && len > 0 && LIKELY(s[0] != '.') &&
+	    LIKELY(pyaudit_grams_none_in_path(base, at(base, index->grams[0]), s, len)))
+		parts &= ~PATHS_AND_GRAMS;
 	if ((parts & PYAUDIT_INDEX_FORWARD) != 0 && is_on_the_way(base, index->forward, s, len, false))
 		return true;
 	if ((parts & PYAUDIT_INDEX_PATHS) != 0 && UNLIKELY(!path_is_plain(s, len)))
@@ -975,22 +979,14 @@ leads_to_rules(const uint8_t *base, const struct pyaudit_index *index, const cha
 }
 
 bool
-pyaudit_glance(const void *image, const struct pyaudit_slot *slot, const struct pyaudit_value *args, uint32_t known)
+pyaudit_glance(const void *image, const struct pyaudit_slot *slot, const char *s, size_t len)
 {
 	const struct pyaudit_program *program = at(image, slot->program);
-	const struct pyaudit_index *index;
+	const struct pyaudit_index *index = at(image, program->indexes);
 
-	if (slot->flags != PYAUDIT_SLOT_JUDGE || !list_is_empty(&program->always))
-		return false;
-	index = at(image, program->indexes);
-	for (uint32_t n = get32(program->n_indexes); n > 0; n--, index++) {
-		unsigned arg = pyaudit_field_argument(get16(slot->event), index->field);
-
-		if (arg >= PYAUDIT_ARGS_MAX || (known >> arg & 1) == 0)
+	for (uint32_t n = get32(program->n_indexes); n > 0; n--, index++)
+		if (leads_to_rules(image, index, s, len))
 			return false;
-		if (pyaudit_value_is_text(&args[arg]) && leads_to_rules(image, index, args[arg].s, args[arg].len))
-			return false;
-	}
 	return true;
 }
 
@@ -1314,7 +1310,7 @@ trie_ok(struct check *c, pyaudit_le32 offset, uint32_t n_rules)
 }
 
 static bool
-grams_ok(struct check *c, pyaudit_le32 offset, uint32_t n_rules)
+grams_ok(struct check *c, pyaudit_le32 offset, unsigned width, uint32_t n_rules)
 {
 	const struct pyaudit_grams *grams = at(c->base, offset);
 	const struct pyaudit_gram_literal *literals;
@@ -1322,8 +1318,7 @@ grams_ok(struct check *c, pyaudit_le32 offset, uint32_t n_rules)
 	uint64_t n_table, n_literals;
 	bool has_empty = false;
 
-	if (!text_ok(c, offset, sizeof(*grams)) || grams->stride == 0 ||
-	    (grams->width != 4 && grams->width != 2 && grams->width != 1) ||
+	if (!text_ok(c, offset, sizeof(*grams)) || grams->stride == 0 || grams->width != width ||
 	    grams->filter_bits < 3 || grams->filter_bits > 24 || grams->table_bits > 24)
 		return false;
 	n_table = UINT64_C(1) << grams->table_bits;
@@ -1376,7 +1371,7 @@ index_ok(struct check *c, const struct pyaudit_index *index, uint32_t n_rules)
 		return false;
 	for (unsigned i = 0; i < 3; i++)
 		if ((parts & PYAUDIT_INDEX_GRAMS << i) != 0 &&
-		    !grams_ok(c, index->grams[i], n_rules))
+		    !grams_ok(c, index->grams[i], 4u >> i, n_rules))
 			return false;
 	if (!table_ok(c, index->ints, index->n_ints, sizeof(*ints)))
 		return false;
@@ -1436,6 +1431,21 @@ programs_ok(struct check *c)
 	return true;
 }
 
+/* All that leads to rules is the argument that a glance is at. */
+static bool
+glance_ok(const struct check *c, const struct pyaudit_slot *slot)
+{
+	const struct pyaudit_program *program = at(c->base, slot->program);
+	const struct pyaudit_index *indexes = at(c->base, program->indexes);
+
+	if (slot->glance == 0)
+		return true;
+	for (uint32_t i = 0; i < get32(program->n_indexes); i++)
+		if (pyaudit_index_glance(get16(slot->event), &indexes[i]) != slot->glance)
+			return false;
+	return list_is_empty(&program->always) && slot->glance <= PYAUDIT_ARGS_MAX;
+}
+
 static bool
 slot_ok(const struct check *c, const struct pyaudit_slot *slot)
 {
@@ -1449,7 +1459,7 @@ slot_ok(const struct check *c, const struct pyaudit_slot *slot)
 		uint32_t middle = low + (high - low) / 2;
 
 		if (get32(c->programs[middle]) == program)
-			return true;
+			return glance_ok(c, slot);
 		if (get32(c->programs[middle]) < program)
 			low = middle + 1;
 		else

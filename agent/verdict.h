@@ -52,21 +52,24 @@ void pyaudit_judge(const void *image, const struct pyaudit_slot *slot,
 		   const struct pyaudit_proc_bits *proc, struct pyaudit_event *event,
 		   struct pyaudit_verdict *ret);
 
-/* Does a look at a value tell whether the index leads to rules? */
-static inline bool
-pyaudit_index_shows(const struct pyaudit_index *index)
+/* 1 + the argument of an event that tells, as it stands and at a look, whether the index leads to rules; 0: none does. */
+static inline unsigned
+pyaudit_index_glance(unsigned event, const struct pyaudit_index *index)
 {
-	return (index->parts & (PYAUDIT_INDEX_ANY | PYAUDIT_INDEX_ADDRESS)) == 0 &&
-	       pyaudit_load16(index->n_automata.b) == 0;
+	unsigned arg = pyaudit_field_argument(event, index->field);
+
+	if ((index->parts & (PYAUDIT_INDEX_ANY | PYAUDIT_INDEX_ADDRESS)) != 0 ||
+	    pyaudit_load16(index->n_automata.b) != 0 || arg >= PYAUDIT_ARGS_MAX)
+		return 0;
+	return arg + 1;
 }
 
 /*
- * Whether no rule is concerned by an event, as far as a look at its arguments can tell, which is most of what is to be
- * told of most events: then pyaudit_judge would find nothing. False where it may, or where that takes more than the
- * arguments @known, a bit each; slot->glance has those that are of use. Much cheaper than to judge.
+ * Whether no rule is concerned by an event whose argument slot->glance tells of is this text, as far as a look at it can
+ * tell, which is most of what is to be told of most events: then pyaudit_judge would find nothing. Of a slot that has a
+ * glance and is judged and nothing else. Much cheaper than to judge.
  */
-bool pyaudit_glance(const void *image, const struct pyaudit_slot *slot, const struct pyaudit_value *args,
-		    uint32_t known);
+bool pyaudit_glance(const void *image, const struct pyaudit_slot *slot, const char *s, size_t len);
 
 /* Facts of rule number @rule, for messages and the daemon. Ids are NUL terminated. */
 const char *pyaudit_image_rule_id(const void *image, unsigned rule);

@@ -231,14 +231,13 @@ program_for(struct compiler *c, unsigned event, const char *name)
 	return program_of(c, event, members, n);
 }
 
-/* The arguments by which pyaudit_glance can say that no rule is concerned: those of all indexes. */
+/* 1 + the argument by which pyaudit_glance can say that no rule is concerned: that of all indexes; or 0. */
 static uint8_t
 glance_of(const struct compiler *c, unsigned event, uint32_t offset)
 {
 	struct pyaudit_program program;
 	struct pyaudit_index index;
-	unsigned arg;
-	uint8_t ret = 0;
+	unsigned glance, ret = 0;
 
 	if (offset == 0 || c->out.failed)
 		return 0;
@@ -247,12 +246,12 @@ glance_of(const struct compiler *c, unsigned event, uint32_t offset)
 		return 0;
 	for (uint32_t i = 0; i < pyaudit_get32(program.n_indexes); i++) {
 		memcpy(&index, c->out.data + pyaudit_get32(program.indexes) + i * sizeof(index), sizeof(index));
-		arg = pyaudit_field_argument(event, index.field);
-		if (arg >= 8 * sizeof(ret) || !pyaudit_index_shows(&index))
+		glance = pyaudit_index_glance(event, &index);
+		if (glance == 0 || (i > 0 && glance != ret))
 			return 0;
-		ret |= (uint8_t)(1u << arg);
+		ret = glance;
 	}
-	return ret;
+	return (uint8_t)ret;
 }
 
 static struct pyaudit_slot

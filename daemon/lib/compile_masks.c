@@ -17,10 +17,10 @@
 /* What the masks themselves cost for each place, in the same measure. */
 #define MASK_COST 0.1
 
-/* Halves of bytes, and bytes without their highest bit, that may stand at each place of its grams. */
+/* Halves of bytes, and places of whole ones in their table, that may stand at each place of its grams. */
 struct kind {
 	uint16_t low[4], high[4];
-	uint64_t whole[4][2];
+	uint64_t whole[4];
 	double rate; /* of the places that pass */
 	char name[4];
 };
@@ -80,8 +80,7 @@ widen(struct kind *kind, const struct kind *more, unsigned width)
 	for (unsigned k = 0; k < width; k++) {
 		kind->low[k] |= more->low[k];
 		kind->high[k] |= more->high[k];
-		kind->whole[k][0] |= more->whole[k][0];
-		kind->whole[k][1] |= more->whole[k][1];
+		kind->whole[k] |= more->whole[k];
 	}
 }
 
@@ -107,7 +106,7 @@ kind_of(uint32_t gram, unsigned width)
 		kind.name[k] = (char)(byte >= '0' && byte <= '9' ? '0' : byte);
 		kind.low[k] = (uint16_t)(1u << (byte & 15));
 		kind.high[k] = (uint16_t)(1u << (byte >> 4) | 1u << ((byte & ~0x20u) >> 4));
-		kind.whole[k][byte >> 6 & 1] |= UINT64_C(1) << byte % 64 | UINT64_C(1) << (byte & ~0x20u) % 64;
+		kind.whole[k] = UINT64_C(1) << ((byte & 0x1f) | (byte >> 1 & 0x20));
 	}
 	return kind;
 }
@@ -206,9 +205,9 @@ fill_masks(struct masks *ret, const struct kind *kind, uint8_t group, unsigned w
 			if ((kind->high[k] >> half & 1) != 0)
 				ret->bytes[k].high[half] |= group;
 		}
-		for (unsigned byte = 0; byte < 128; byte++)
-			if ((kind->whole[k][byte / 64] >> byte % 64 & 1) != 0)
-				ret->whole[k].groups[byte] |= group;
+		for (unsigned at = 0; at < 64; at++)
+			if ((kind->whole[k] >> at & 1) != 0)
+				ret->whole[k].groups[at] |= group;
 	}
 }
 

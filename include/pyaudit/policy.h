@@ -29,7 +29,7 @@
 #include "pyaudit/record.h"
 
 #define PYAUDIT_IMAGE_MAGIC 0x31504150u /* "PAP1" */
-#define PYAUDIT_IMAGE_MAJOR 6		/* differs from ours: the image is refused */
+#define PYAUDIT_IMAGE_MAJOR 7		/* differs from ours: the image is refused */
 #define PYAUDIT_IMAGE_MINOR 0
 #define PYAUDIT_IMAGE_SIZE_MAX (64u << 20)
 #define PYAUDIT_RULES_MAX 16384
@@ -51,8 +51,8 @@ struct pyaudit_slot {
 	pyaudit_le32 name_len;
 	pyaudit_le16 event; /* enum pyaudit_event_id */
 	uint8_t flags;	    /* enum pyaudit_slot_flags: 0 means that nobody asks, drop it */
-	uint8_t glance; /* the arguments, a bit each, by which pyaudit_glance may say that no rule is
-			 * concerned, where it is judged and nothing else; 0: it cannot */
+	uint8_t glance; /* 1 + the argument by which pyaudit_glance may say that no rule is concerned,
+			 * where it is judged and nothing else; 0: there is none */
 	pyaudit_le32 program; /* offset of what judges it; meaning is verdict.c's */
 };
 static_assert(sizeof(struct pyaudit_slot) == 16, "slot size");
@@ -300,11 +300,12 @@ struct pyaudit_gram_masks {
 };
 static_assert(sizeof(struct pyaudit_gram_masks) == 32, "gram mask size");
 
-/* The same for whole bytes, without their highest bit. */
+/* The same for whole bytes, each at its bits 0 to 4 and 6: which case a letter has, and the highest bit, make no
+ * difference. */
 struct pyaudit_gram_whole {
-	uint8_t groups[128];
+	uint8_t groups[64];
 };
-static_assert(sizeof(struct pyaudit_gram_whole) == 128, "gram byte table size");
+static_assert(sizeof(struct pyaudit_gram_whole) == 64, "gram byte table size");
 
 struct pyaudit_gram {
 	pyaudit_le32 gram;

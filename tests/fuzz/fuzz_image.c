@@ -43,7 +43,9 @@ judge(const void *image, const char *name, const struct pyaudit_proc_bits *bits)
 	};
 	struct pyaudit_verdict verdict;
 
-	(void)pyaudit_glance(image, slot, args, 7);
+	if (slot->flags == PYAUDIT_SLOT_JUDGE && slot->glance > 0 && slot->glance <= event.n_args &&
+	    pyaudit_value_is_text(&args[slot->glance - 1]))
+		(void)pyaudit_glance(image, slot, args[slot->glance - 1].s, args[slot->glance - 1].len);
 	pyaudit_judge(image, slot, bits, &event, &verdict);
 	for (unsigned i = 0; i < verdict.n_hits; i++)
 		if (strlen(pyaudit_image_rule_id(image, verdict.hits[i])) > PYAUDIT_RULE_ID_MAX)

@@ -249,9 +249,9 @@ rules_that_never_hold_cost_nothing(void **state)
 	rules_free(set);
 }
 
-/* A glance can tell what an argument as it stands leads to, or does not. */
+/* A glance can tell what one argument as it stands leads to, or does not. */
 static void
-a_glance_is_at_arguments_that_lead_to_rules(void **state)
+a_glance_is_at_the_argument_that_leads_to_rules(void **state)
 {
 	static const struct {
 		const char *event, *rules;
@@ -261,7 +261,7 @@ a_glance_is_at_arguments_that_lead_to_rules(void **state)
 		{"open", ONE_RULE("\"open\"", "\"file.name = 'x' or file.path endswith '.pem'\""), 1},
 		{"open", ONE_RULE("\"open\"", "\"file.path contains 'x' and file.write\""), 1},
 		{"os.link", ONE_RULE("\"os.link\"", "\"file.target = '/x'\""), 2},
-		{"os.link", ONE_RULE("\"os.link\"", "\"file.path = '/x' or file.target glob '*abcd*'\""), 3},
+		{"os.link", ONE_RULE("\"os.link\"", "\"file.path = '/x' or file.target glob '*abcd*'\""), 0},
 		{"open", ONE_RULE("\"open\"", "\"exists file.path\""), 0},
 		{"open", ONE_RULE("\"open\"", "\"file.path matches '[0-9]{3}'\""), 0},
 		{"open", ONE_RULE("\"open\"", "\"not file.path = 'x'\""), 0},
@@ -525,7 +525,7 @@ main(void)
 		cmocka_unit_test(events_of_libraries_have_slots_of_their_own),
 		cmocka_unit_test(fields_of_events_stand_before_those_of_processes),
 		cmocka_unit_test(rules_that_never_hold_cost_nothing),
-		cmocka_unit_test(a_glance_is_at_arguments_that_lead_to_rules),
+		cmocka_unit_test(a_glance_is_at_the_argument_that_leads_to_rules),
 		cmocka_unit_test(the_name_of_an_event_leads_to_no_rule_that_anything_else_leads_to),
 		cmocka_unit_test(names_are_looked_up_at_the_end_of_their_path),
 		cmocka_unit_test(mistakes_name_the_place_of_the_value),

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "compile.h"
+#include "grams.h"
 #include "rules.h"
 #include "vectors.h"
 #include "verdict.h"
@@ -188,6 +189,44 @@ texts_are_looked_up_by_what_others_have_not(void **state)
 	image_fini(&image);
 }
 
+/* One look at @len bytes in memory of that size, which have @what at @pos. */
+static bool
+looks_empty(const struct image *image, size_t len, const char *what, size_t pos)
+{
+	char *s = malloc(len);
+	bool ret;
+
+	assert_non_null(s);
+	for (size_t k = 0; k < len; k++)
+		s[k] = "#/%a"[k % 4];
+	memcpy(s + pos, what, strlen(what));
+	ret = pyaudit_grams_none_in_path(image->bytes, table_of(image, 4), s, len);
+	free(s);
+	return ret;
+}
+
+/* One look at a path says that there is nothing, and never where there is something. */
+static void
+one_look_at_a_path_misses_nothing(void **state)
+{
+	static const char *const there[] = {"/.ssh/", "/.SSH/", "credential", "//", "/."};
+	static const struct literals literals = {{"/.ssh/", "credential"}, 2};
+	struct image image = build(&literals);
+	bool can = pyaudit_vectors() == PYAUDIT_VECTORS_64;
+
+	(void)state;
+	for (size_t len = 1; len <= 2 * TEXT_MAX; len++) {
+		assert_int_equal(looks_empty(&image, len, "", 0), can && len >= 4);
+		for (size_t i = 0; i < sizeof(there) / sizeof(there[0]); i++)
+			for (size_t pos = 0; pos + strlen(there[i]) <= len; pos++)
+				assert_false(looks_empty(&image, len, there[i], pos));
+	}
+	pyaudit_vectors_limit(PYAUDIT_VECTORS_32);
+	assert_false(looks_empty(&image, TEXT_MAX, "", 0));
+	pyaudit_vectors_limit(PYAUDIT_VECTORS_UNKNOWN);
+	image_fini(&image);
+}
+
 static void
 less_than_the_processor_has_is_used_where_told(void **state)
 {
@@ -197,7 +236,8 @@ less_than_the_processor_has_is_used_where_told(void **state)
 	pyaudit_vectors_limit(PYAUDIT_VECTORS_UNKNOWN);
 	assert_int_not_equal(pyaudit_vectors(), PYAUDIT_VECTORS_UNKNOWN);
 #ifdef __x86_64__
-	assert_int_equal(pyaudit_vectors() == PYAUDIT_VECTORS_64, __builtin_cpu_supports("avx512vbmi") != 0);
+	assert_int_equal(pyaudit_vectors() == PYAUDIT_VECTORS_64,
+			 __builtin_cpu_supports("avx512vbmi") != 0 && __builtin_cpu_supports("gfni") != 0);
 	assert_int_equal(pyaudit_vectors() >= PYAUDIT_VECTORS_32, __builtin_cpu_supports("avx2") != 0);
 	assert_int_equal(pyaudit_vectors() == PYAUDIT_VECTORS_NONE, __builtin_cpu_supports("ssse3") == 0);
 #endif
@@ -211,6 +251,7 @@ main(void)
 		cmocka_unit_test(many_texts_that_are_alike_are_found_at_every_place),
 		cmocka_unit_test(many_texts_that_differ_are_found_at_every_place),
 		cmocka_unit_test(texts_are_looked_up_by_what_others_have_not),
+		cmocka_unit_test(one_look_at_a_path_misses_nothing),
 		cmocka_unit_test(less_than_the_processor_has_is_used_where_told),
 	};
 
