@@ -8,6 +8,10 @@
  * for it, but where nobody is in a hurry not before as much time has gone by as the pass took for turns in which
  * there was nothing to read.
  *
+ * Where there is less room in a sink than there is to read, or less left of a user's rate, the first that came short
+ * behind the one that began begins the next pass: else those whose turn is late would come short each time. So do
+ * users among each other.
+ *
  * A user who is over a limit of rate is not read until the second is over: what that user's programs
  * raise meanwhile stands in their own rings, and if it does not fit there, is lost and counted there.
  */
@@ -55,6 +59,8 @@ struct account {
 	uint64_t begun_ns, due_ns; /* of this pass, of the next; CLOCK_MONOTONIC */
 	uint64_t vain_ns;   /* spent in this pass on turns that found nothing */
 	uint64_t every_ns;  /* between the beginnings of the last two */
+	unsigned n_turns;   /* of this pass */
+	struct session *next_first; /* begins the next one, or NULL: the one that began this one */
 	struct account_rate rates[PYAUDIT_N_LANES];
 };
 
@@ -64,6 +70,7 @@ TAILQ_HEAD(account_queue, account);
 struct accounts {
 	struct account_list *buckets;
 	struct account_queue turns;
+	struct account *next_first; /* begins the next round of users, or NULL */
 	unsigned n;
 };
 
@@ -81,6 +88,8 @@ const char *account_greet(struct session *session, size_t memory);
 /* Whether its ring is polled. One that was woken has its turn at once. */
 void account_activate(struct session *session);
 void account_deactivate(struct session *session);
+/* It had to leave something in its ring for want of room. */
+void account_came_short(struct session *session);
 /* An active one has its next turn at once. */
 void account_hurry(struct session *session);
 

@@ -630,8 +630,10 @@ read_lane(struct session *session, enum pyaudit_lane lane, unsigned n_records, u
 	account_takes(session, lane, (unsigned)pyaudit_place_index(drain->lane[lane].read - place));
 	if (outcome == DRAIN_BUDGET && n < n_fit)
 		session->was_limited = session->account->is_limited = true;
-	if (outcome == DRAIN_BUDGET && n < n_records)
+	if (outcome == DRAIN_BUDGET && n < n_records) {
 		outcome = DRAIN_FULL;
+		account_came_short(session);
+	}
 	if (!calls.hold || drain->lane[lane].read == place)
 		return outcome;
 	/* Room that a torn record took is given back when its loss is told. */

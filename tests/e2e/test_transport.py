@@ -258,3 +258,18 @@ def test_flood_from_many_that_is_read(daemon):
     """Ten times what a ring holds are over before the daemon has read one."""
     received = flood_from_many(daemon(NO_EXEC, MARKS), 40, True)
     assert min(received) >= CAPACITY and sum(received) > len(received) * CAPACITY
+
+
+def test_room_of_a_sink_is_shared(daemon):
+    """Who comes late in a pass does not come short each time. Rings are full all the while, and the event file's
+    queue has room for a part of one turn."""
+    server = daemon(MARKS, config="sink_queue = 64K\n")
+    programs = start(server, STEADY, 6, 20000)  # as fast as they can
+    for program in programs:
+        say(program, "go")
+    time.sleep(2 * PATIENCE)
+    so_far = {p["pid"]: p["events"] for p in server.status()["processes"]}
+    for program in programs:
+        say(program, "stop")
+        hear(program)
+    assert len(so_far) == 6 and min(so_far.values()) > max(so_far.values()) // 2, so_far
