@@ -118,7 +118,10 @@ class Count:
 
 
 def start(server, code, n, argument):
-    programs = [server.spawn([SYSTEM, "-I", "-c", code, argument]) for _ in range(n)]
+    """@code by way of a file: arguments stand in each line of the event file."""
+    path = server.events_path.parent / "program.py"
+    path.write_text(code)
+    programs = [server.spawn([SYSTEM, "-I", "-c", "exec(open('%s').read())" % path, argument]) for _ in range(n)]
     for program in programs:
         hear(program, "ready")
     return programs
