@@ -1433,13 +1433,15 @@ programs_ok(struct check *c)
 
 /* All that leads to rules is the argument that a glance is at. */
 static bool
-glance_ok(const struct check *c, const struct pyaudit_slot *slot)
+glance_ok(struct check *c, const struct pyaudit_slot *slot)
 {
 	const struct pyaudit_program *program = at(c->base, slot->program);
 	const struct pyaudit_index *indexes = at(c->base, program->indexes);
 
 	if (slot->glance == 0)
 		return true;
+	if (!table_ok(c, program->indexes, program->n_indexes, sizeof(*indexes)))
+		return false;
 	for (uint32_t i = 0; i < get32(program->n_indexes); i++)
 		if (pyaudit_index_glance(get16(slot->event), &indexes[i]) != slot->glance)
 			return false;
@@ -1447,7 +1449,7 @@ glance_ok(const struct check *c, const struct pyaudit_slot *slot)
 }
 
 static bool
-slot_ok(const struct check *c, const struct pyaudit_slot *slot)
+slot_ok(struct check *c, const struct pyaudit_slot *slot)
 {
 	uint32_t program = get32(slot->program), low = 0, high = c->n_programs;
 

@@ -161,33 +161,20 @@ account_hurry(struct session *session)
 void
 account_deactivate(struct session *session)
 {
-	struct account *account = session->account;
-
-	if (!session->is_active)
-		return;
-	session->is_active = false;
-	if (account->next_first == session)
-		account->next_first = NULL;
-	TAILQ_REMOVE(&account->active, session, active_link);
-	if (!TAILQ_EMPTY(&account->active))
-		return;
-	if (session->server->accounts.next_first == account)
-		session->server->accounts.next_first = NULL;
-	TAILQ_REMOVE(&session->server->accounts.turns, account, turn_link);
-}
-
-void
-account_came_short(struct session *session)
-{
 	struct accounts *accounts = &session->server->accounts;
 	struct account *account = session->account;
 
 	if (!session->is_active)
 		return;
-	if (account->next_first == NULL && account->n_turns > 1)
-		account->next_first = session;
-	if (accounts->next_first == NULL && account != TAILQ_FIRST(&accounts->turns))
-		accounts->next_first = account;
+	session->is_active = false;
+	if (account->first_taker == session)
+		account->first_taker = NULL;
+	TAILQ_REMOVE(&account->active, session, active_link);
+	if (!TAILQ_EMPTY(&account->active))
+		return;
+	if (accounts->first_taker == account)
+		accounts->first_taker = NULL;
+	TAILQ_REMOVE(&accounts->turns, account, turn_link);
 }
 
 static unsigned
@@ -218,7 +205,41 @@ account_allows(struct session *session, enum pyaudit_lane lane, unsigned n, uint
 void
 account_takes(struct session *session, enum pyaudit_lane lane, unsigned n)
 {
-	session->account->rates[lane].n += n;
+	struct accounts *accounts = &session->server->accounts;
+	struct account *account = session->account;
+
+	account->rates[lane].n += n;
+	if (n == 0 || lane != PYAUDIT_LANE_ORDINARY || !session->is_active || !account->in_pass)
+		return;
+	if (account->first_taker == NULL)
+		account->first_taker = session;
+	if (accounts->first_taker == NULL)
+		accounts->first_taker = account;
+}
+
+/* The pass is over: nobody waits for a turn of it. */
+static void
+put_taker_last(struct account *account)
+{
+	struct session *taker = account->first_taker;
+
+	if (taker == NULL)
+		return;
+	TAILQ_REMOVE(&account->active, taker, active_link);
+	TAILQ_INSERT_TAIL(&account->active, taker, active_link);
+	account->first_taker = NULL;
+}
+
+static void
+put_taking_user_last(struct accounts *accounts)
+{
+	struct account *taker = accounts->first_taker;
+
+	if (taker == NULL)
+		return;
+	TAILQ_REMOVE(&accounts->turns, taker, turn_link);
+	TAILQ_INSERT_TAIL(&accounts->turns, taker, turn_link);
+	accounts->first_taker = NULL;
 }
 
 static void
@@ -229,35 +250,8 @@ begin_pass(struct server *server, struct account *account, uint64_t now_ns)
 	account->every_ns = now_ns - account->begun_ns;
 	account->begun_ns = now_ns;
 	account->vain_ns = 0;
-	account->n_turns = 0;
 	account->wait_ms = server->conf->drain_ms;
 	account->pass++;
-}
-
-/* Of a pass that is over. */
-static void
-rotate_sessions(struct account *account)
-{
-	struct session *session;
-
-	while (account->next_first != NULL && (session = TAILQ_FIRST(&account->active)) != account->next_first) {
-		TAILQ_REMOVE(&account->active, session, active_link);
-		TAILQ_INSERT_TAIL(&account->active, session, active_link);
-	}
-	account->next_first = NULL;
-}
-
-/* The same with users. */
-static void
-rotate_users(struct accounts *accounts)
-{
-	struct account *account;
-
-	while (accounts->next_first != NULL && (account = TAILQ_FIRST(&accounts->turns)) != accounts->next_first) {
-		TAILQ_REMOVE(&accounts->turns, account, turn_link);
-		TAILQ_INSERT_TAIL(&accounts->turns, account, turn_link);
-	}
-	accounts->next_first = NULL;
 }
 
 static void
@@ -272,7 +266,7 @@ end_pass(struct server *server, struct account *account, uint64_t now_ns)
 		wait_ns = ACCOUNT_LIMITED_NS;
 	account->in_pass = false;
 	account->due_ns = now_ns + wait_ns;
-	rotate_sessions(account);
+	put_taker_last(account);
 }
 
 /* What the next turn will look at first: in memory of so many processes nothing is near. */
@@ -307,7 +301,6 @@ serve(struct server *server, struct account *account, uint64_t *now_ns)
 
 		look_ahead(session);
 		session->pass = account->pass;
-		account->n_turns++;
 		TAILQ_REMOVE(&account->active, session, active_link);
 		TAILQ_INSERT_TAIL(&account->active, session, active_link);
 		ms = session_turn(session, *now_ns); /* may be the end of it */
@@ -341,7 +334,7 @@ accounts_turn(struct server *server)
 			next = TAILQ_NEXT(account, turn_link);
 			more = serve(server, account, &now_ns) || more;
 		}
-		rotate_users(&server->accounts);
+		put_taking_user_last(&server->accounts);
 	}
 	if (TAILQ_EMPTY(turns))
 		return -1;

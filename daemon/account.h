@@ -8,9 +8,9 @@
  * for it, but where nobody is in a hurry not before as much time has gone by as the pass took for turns in which
  * there was nothing to read.
  *
- * Where there is less room in a sink than there is to read, or less left of a user's rate, the first that came short
- * behind the one that began begins the next pass: else those whose turn is late would come short each time. So do
- * users among each other.
+ * A sink may have room for less than there is to read, and a user's rate may leave less: then who comes early in a pass
+ * gets it. So the first that took something is the last in the next pass; and the first user of a round in the next
+ * round.
  *
  * A user who is over a limit of rate is not read until the second is over: what that user's programs
  * raise meanwhile stands in their own rings, and if it does not fit there, is lost and counted there.
@@ -53,14 +53,13 @@ struct account {
 	size_t memory;     /* of these: rings and what is known of processes */
 
 	struct session_queue active; /* those of the present pass that had no turn yet come first */
+	struct session *first_taker; /* of these, in the present pass, or NULL */
 	uint32_t pass;
 	bool in_pass, is_limited;
 	unsigned wait_ms;   /* the least that a session of this pass asked for */
 	uint64_t begun_ns, due_ns; /* of this pass, of the next; CLOCK_MONOTONIC */
 	uint64_t vain_ns;   /* spent in this pass on turns that found nothing */
 	uint64_t every_ns;  /* between the beginnings of the last two */
-	unsigned n_turns;   /* of this pass */
-	struct session *next_first; /* begins the next one, or NULL: the one that began this one */
 	struct account_rate rates[PYAUDIT_N_LANES];
 };
 
@@ -70,7 +69,7 @@ TAILQ_HEAD(account_queue, account);
 struct accounts {
 	struct account_list *buckets;
 	struct account_queue turns;
-	struct account *next_first; /* begins the next round of users, or NULL */
+	struct account *first_taker; /* of these, since the last round, or NULL */
 	unsigned n;
 };
 
@@ -88,8 +87,6 @@ const char *account_greet(struct session *session, size_t memory);
 /* Whether its ring is polled. One that was woken has its turn at once. */
 void account_activate(struct session *session);
 void account_deactivate(struct session *session);
-/* It had to leave something in its ring for want of room. */
-void account_came_short(struct session *session);
 /* An active one has its next turn at once. */
 void account_hurry(struct session *session);
 

@@ -523,12 +523,17 @@ static void
 verify_hook(struct session *session, uint64_t now_ns)
 {
 	uint64_t verify_ns = session->server->conf->verify_ms * 1000000ull;
+	enum session_hook found;
 
 	if (session->drain.ring == NULL || session->state != SESSION_READY || session->is_dead ||
-	    verify_ns == 0 || now_ns - session->verified_ns < verify_ns || !is_the_same(session))
+	    verify_ns == 0 || now_ns - session->verified_ns < verify_ns)
 		return;
 	session->verified_ns = now_ns;
-	session->hook = look_at_hook(session);
+	found = look_at_hook(session);
+	/* Its number may be another's by now; to ask for that is dear, and of use only here. */
+	if (found >= SESSION_HOOK_REMOVED && !is_the_same(session))
+		return;
+	session->hook = found;
 	if (session->hook_told || session->hook < SESSION_HOOK_REMOVED)
 		return;
 	session->hook_told = true;
@@ -613,7 +618,7 @@ n_that_fit(const struct session *session, unsigned n_records)
 	return n < n_records ? (unsigned)n : n_records;
 }
 
-/* Reads from a lane, and holds what is to be written. DRAIN_FULL: a sink is too far behind. */
+/* Reads from a lane, and holds what is to be written. DRAIN_FULL: a sink is too far behind, or the user over a limit. */
 static enum drain_outcome
 read_lane(struct session *session, enum pyaudit_lane lane, unsigned n_records, uint64_t now_ns)
 {
@@ -630,10 +635,8 @@ read_lane(struct session *session, enum pyaudit_lane lane, unsigned n_records, u
 	account_takes(session, lane, (unsigned)pyaudit_place_index(drain->lane[lane].read - place));
 	if (outcome == DRAIN_BUDGET && n < n_fit)
 		session->was_limited = session->account->is_limited = true;
-	if (outcome == DRAIN_BUDGET && n < n_records) {
+	if (outcome == DRAIN_BUDGET && n < n_records)
 		outcome = DRAIN_FULL;
-		account_came_short(session);
-	}
 	if (!calls.hold || drain->lane[lane].read == place)
 		return outcome;
 	/* Room that a torn record took is given back when its loss is told. */

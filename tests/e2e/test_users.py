@@ -8,12 +8,15 @@ PYAUDIT_TRANSPORT=full connects 10,000 times; an ordinary run 1,500 times."""
 import ctypes
 import json
 import os
+import pathlib
 import resource
 import socket
+import tempfile
+import time
 
 import pytest
 
-from conftest import MARK, MARKS, NO_EXEC, SYSTEM, hear, say, wait_for
+from conftest import MARK, MARKS, NO_EXEC, PATIENCE, SYSTEM, hear, say, wait_for
 
 FULL = os.environ.get("PYAUDIT_TRANSPORT") == "full"
 OTHER = 65534
@@ -354,3 +357,41 @@ def test_events_of_one_user_are_limited_and_counted(daemon):
     process = wait_for(all_told, "what was raised to be read or told as lost", 60)
     assert process["events"] + process["lost"] == n, process
     assert set(process["losses"]) == {"user-limit"} and process["events"] >= 500, process
+
+
+# Raises events as fast as it can, as the user who is its argument.
+FLOOD = """
+import os, select, sys
+uid = int(sys.argv[1])
+if os.fork():
+    os.wait()
+    os._exit(0)
+if uid:
+    os.setgroups([]); os.setgid(uid); os.setuid(uid)
+print('ready', flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    for i in range(1000):
+        sys.audit('%s', 'x')
+print('done', flush=True)
+""" % MARK
+
+
+def test_room_of_a_sink_is_shared_among_users(daemon):
+    """Rings of one user are full all the while, and the event file's queue has room for a part of one turn."""
+    if os.geteuid() != 0:
+        pytest.skip("another user is wanted: run as root")
+    server = daemon(MARKS, config="sink_queue = 64K\n")
+    for folder in server.dir, *server.dir.parents:  # the other one has to come to the socket
+        if pathlib.Path(tempfile.gettempdir()) in folder.parents:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    programs = [server.spawn([SYSTEM, "-I", "-c", FLOOD, uid]) for uid in (0, 0, OTHER, 0, 0)]
+    for program in programs:
+        hear(program, "ready")
+    time.sleep(2 * PATIENCE)
+    events = {}
+    for process in server.status()["processes"]:
+        events[process["uid"]] = events.get(process["uid"], 0) + process["events"]
+    for program in programs:
+        say(program, "stop")
+        hear(program, "done")
+    assert events.get(OTHER, 0) > sum(events.values()) // 6, events
