@@ -204,19 +204,20 @@ def main():
     stall, workload = Stall(host, case), Workload()
     workload.run(seconds / 10)
     wall, cpu, peak = [], [], 0
-    for i in range(pairs):
-        rates = {}
-        for stalled in ((False, True) if i % 2 == 0 else (True, False)):
-            if stalled:
-                stall.begin()
-            rates[stalled] = workload.run(seconds)
-            if stalled and case not in ("frozen",):
-                peak = max(peak, sum(sink["spooled"] for sink in host.ask("status")["sinks"]))
-            if stalled:
-                stall.end()
-            host.settle()
-        wall.append(rates[True][0] / rates[False][0])
-        cpu.append(rates[True][1] / rates[False][1])
+    before = workload.run(seconds)
+    for _ in range(pairs):
+        stall.begin()
+        stalled = workload.run(seconds)
+        if case != "frozen":
+            peak = max(peak, sum(sink["spooled"] for sink in host.ask("status")["sinks"]))
+        stall.end()
+        host.settle()
+        after = workload.run(seconds)
+        host.settle()
+        # To what stands on both sides of it: machines grow faster and slower with the minutes.
+        wall.append(2 * stalled[0] / (before[0] + after[0]))
+        cpu.append(2 * stalled[1] / (before[1] + after[1]))
+        before = after
     result = account(host, workload)
     workload.end()
     host.end()

@@ -2,7 +2,7 @@
 """Something stands still: the daemon (SIGSTOP), journald, the disk of the event file. The workload does
 not notice, and every alert arrives or is counted.
 
-PYAUDIT_STALL=SECONDS lets each stand still for so long, three times in turn with as long without it, and asserts
+PYAUDIT_STALL=SECONDS lets each stand still for so long, three times, with as long without it before and behind each, and asserts
 that the workload's throughput is the same within 2 %: on a quiet machine."""
 import json
 import os
