@@ -375,15 +375,24 @@ encode_n_args_of_any(PyObject *args)
 	return n < PYAUDIT_ARGS_MAX ? (unsigned)n : PYAUDIT_ARGS_MAX;
 }
 
+static inline __attribute__((always_inline)) bool
+plain_text(PyObject *object, PyObject *type, struct pyaudit_value *ret)
+{
+	if (type != python.PyUnicode_Type || !is_exact_ascii(object))
+		return false;
+	exact_ascii(object, ret);
+	return true;
+}
+
 /* What costs a few loads. */
 static inline __attribute__((always_inline)) bool
 plain_arg(PyObject *object, PyObject *type, struct pyaudit_value *ret)
 {
 	int64_t number;
 
-	if (type == python.PyUnicode_Type && is_exact_ascii(object))
-		exact_ascii(object, ret);
-	else if (object == python._Py_NoneStruct)
+	if (plain_text(object, type, ret))
+		return true;
+	if (object == python._Py_NoneStruct)
 		set_number(ret, PYAUDIT_TAG_NONE, 0);
 	else if (type == python.PyLong_Type &&
 		 python_small_int(object, python.int_size, python.int_tagged, &number))
@@ -433,8 +442,5 @@ encode_plain_text(struct pyaudit_value *ret, PyObject *args, unsigned n)
 {
 	PyObject *object = tuple_item(args, n);
 
-	if (python_type(object) != python.PyUnicode_Type || !is_exact_ascii(object))
-		return false;
-	exact_ascii(object, ret);
-	return true;
+	return plain_text(object, python_type(object), ret);
 }

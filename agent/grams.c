@@ -386,13 +386,6 @@ places64(const struct pyaudit_gram_whole *whole, __mmask64 there, const char *s,
 	return _mm512_mask_test_epi8_mask(there, groups, groups);
 }
 
-/* The first 64 of @n places, which are 1 at least. */
-static inline uint64_t
-first_64(size_t n)
-{
-	return ~UINT64_C(0) >> (n < 64 ? 64 - n : 0);
-}
-
 /* At which of @n places, 1 at least and PART at most, a gram of @width bytes may stand. False: at none. */
 static inline __attribute__((always_inline, TARGET_64)) bool
 all_places64(const struct pyaudit_gram_whole *whole, const char *s, size_t n, size_t width, uint64_t *ret)
@@ -400,7 +393,7 @@ all_places64(const struct pyaudit_gram_whole *whole, const char *s, size_t n, si
 	uint64_t any = 0;
 
 	for (;; s += 64, n -= 64) {
-		*ret = places64(whole, first_64(n), s, width);
+		*ret = places64(whole, pyaudit_first_64(n), s, width);
 		any |= *ret++;
 		if (n <= 64)
 			return any != 0;
@@ -448,44 +441,37 @@ scan_masks(const struct search *search)
 		scan_by_16(search);
 }
 
-static inline bool
-is_odd_slash(const char *s)
-{
-	return s[0] == '/' && (s[1] | 1) == '/'; /* '.' and '/' differ in their lowest bit only */
-}
-
 /* Of the places @there: where a gram of 4 bytes may stand, or a slash or dot before another. */
 static inline __attribute__((always_inline, TARGET_64)) __mmask64
 suspects64(const struct pyaudit_gram_whole *whole, __mmask64 there, const char *s)
 {
 	const __m512i slash = folded64(_mm512_set1_epi8('/')), but_lowest = _mm512_set1_epi8((char)0xfe);
-	__m512i first = load64(there, s), second = load64(there, s + 1), groups, differ;
+	__m512i here = _mm512_xor_si512(load64(there, s), slash);
+	__m512i next = _mm512_xor_si512(load64(there, s + 1), slash);
 
-	groups = _mm512_and_si512(groups64(whole, first, 0), groups64(whole, second, 1));
-	groups = _mm512_and_si512(groups, groups64(whole, load64(there, s + 2), 2));
-	differ = _mm512_or_si512(_mm512_xor_si512(first, slash), _mm512_xor_si512(second, slash));
-	return _mm512_mask_test_epi8_mask(there, groups, groups64(whole, load64(there, s + 3), 3)) |
-	       _mm512_mask_testn_epi8_mask(there, differ, but_lowest);
+	return places64(whole, there, s, 4) |
+	       _mm512_mask_testn_epi8_mask(there, _mm512_or_si512(here, next), but_lowest);
 }
 
-/* May no gram of 4 bytes stand in this path, and no slash before a slash or a dot? Both are seen in the same
- * bytes. */
+/* Of 4 bytes at least. May no gram of 4 bytes stand in this path, and no slash before a slash or a dot? Both are
+ * seen in the same bytes. */
 static __attribute__((noinline, TARGET_64)) bool
 path_has_none_64(const struct pyaudit_gram_whole *whole, const char *s, size_t len)
 {
-	__mmask64 any = is_odd_slash(s + len - 2) || is_odd_slash(s + len - 3);
+	const char *last = s + len - 3;
+	__mmask64 any = pyaudit_is_odd_slash(last[0], last[1]) || pyaudit_is_odd_slash(last[1], last[2]);
 	size_t n = len - 3;
 
 	for (; n > 64; s += 64, n -= 64)
 		any |= suspects64(whole, ~UINT64_C(0), s);
-	return (any | suspects64(whole, ~UINT64_C(0) >> (64 - n), s)) == 0;
+	return (any | suspects64(whole, pyaudit_first_64(n), s)) == 0;
 }
 
 bool
 pyaudit_grams_none_in_path(const uint8_t *base, const struct pyaudit_grams *grams, const char *s, size_t len)
 {
 	return LIKELY(pyaudit_vectors() == PYAUDIT_VECTORS_64) && get32(grams->masks) != 0 && LIKELY(len >= 4) &&
-	       path_has_none_64(at(base, grams->whole), s, len);
+	       LIKELY(s[0] != '.') && path_has_none_64(at(base, grams->whole), s, len);
 }
 
 #else

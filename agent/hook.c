@@ -425,7 +425,7 @@ all_of(unsigned n_args)
 	return (UINT32_C(1) << n_args) - 1;
 }
 
-/* The same of one whose arguments are not there yet. False: they take more than a look. */
+/* Such an event whose arguments are not there yet. False: they take more than a look. */
 static __attribute__((noinline)) bool
 remember_unjudged(const struct pyaudit_slot *slot, const char *name, PyObject *args)
 {

@@ -84,7 +84,7 @@ pyaudit_odd_slashes_64(const char *s, size_t len)
 	__mmask64 found = 0;
 
 	for (size_t i = 0; i + 1 < len; i += 64) {
-		__mmask64 there = ~UINT64_C(0) >> (len - 1 - i < 64 ? 64 - (len - 1 - i) : 0);
+		__mmask64 there = pyaudit_first_64(len - 1 - i);
 		__m512i here = _mm512_maskz_loadu_epi8(there, s + i);
 		__m512i next = _mm512_maskz_loadu_epi8(there, s + i + 1);
 		__mmask64 slashes = _mm512_cmpeq_epi8_mask(here, slash);

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Bytes that one instruction can look up in a table of 16. */
 enum pyaudit_vectors {
@@ -19,6 +20,20 @@ enum pyaudit_vectors {
 enum pyaudit_vectors pyaudit_vectors(void);
 /* For tests: less than it has, until set again. */
 void pyaudit_vectors_limit(enum pyaudit_vectors most);
+
+/* Is @c, a slash, before a slash or a dot, @next? Those two differ in their lowest bit only. */
+static inline bool
+pyaudit_is_odd_slash(char c, char next)
+{
+	return c == '/' && (next | 1) == '/';
+}
+
+/* A bit for each of the first 64 of @n bytes, which are 1 at least. */
+static inline uint64_t
+pyaudit_first_64(size_t n)
+{
+	return ~UINT64_C(0) >> (n < 64 ? 64 - n : 0);
+}
 
 /* Is there a slash before a slash or a dot? Where there are vectors of 32; of 33 bytes at least. */
 bool pyaudit_odd_slashes_32(const char *s, size_t len);

@@ -219,7 +219,7 @@ path_is_plain(const char *s, size_t len)
 		return is_zero(found);
 	}
 	for (; i + 1 < len; i++)
-		if (s[i] == '/' && (s[i + 1] == '/' || s[i + 1] == '.'))
+		if (pyaudit_is_odd_slash(s[i], s[i + 1]))
 			return false;
 	return true;
 }
@@ -964,7 +964,7 @@ leads_to_rules(const uint8_t *base, const struct pyaudit_index *index, const cha
 	unsigned parts = index->parts;
 	bool found = false;
 
-	if ((parts & PATHS_AND_GRAMS) == PATHS_AND_GRAMS && len > 0 && LIKELY(s[0] != '.') &&
+	if ((parts & PATHS_AND_GRAMS) == PATHS_AND_GRAMS &&
 	    LIKELY(pyaudit_grams_none_in_path(base, at(base, index->grams[0]), s, len)))
 		parts &= ~PATHS_AND_GRAMS;
 	if ((parts & PYAUDIT_INDEX_FORWARD) != 0 && is_on_the_way(base, index->forward, s, len, false))
@@ -1440,6 +1440,7 @@ glance_ok(struct check *c, const struct pyaudit_slot *slot)
 
 	if (slot->glance == 0)
 		return true;
+	/* Sound already; looked at once more for each slot, which is work. */
 	if (!table_ok(c, program->indexes, program->n_indexes, sizeof(*indexes)))
 		return false;
 	for (uint32_t i = 0; i < get32(program->n_indexes); i++)
