@@ -74,13 +74,16 @@ deps_install cmd=cc:gcc:gcc cmd=make:make:make cmd=cmake:cmake:cmake \
 	opt=py=django:python3-django:python3-django opt=py=flask:python3-flask:python3-flask \
 	opt=py=gunicorn:gunicorn:python3-gunicorn opt=py=pip:python3-pip:python3-pip \
 	opt=py=ensurepip:python3-venv:python3-libs opt=py=wheel:python3-wheel:python3-wheel opt=py=cffi:python3-cffi:python3-cffi \
-	opt=py=setuptools:python3-setuptools:python3-setuptools opt=py=test.test_code:libpython3-testsuite:python3-test \
+	opt=py=setuptools:python3-setuptools:python3-setuptools \
 	opt=file=/usr/lib/uwsgi/plugins/python3_plugin.so:uwsgi-plugin-python3:uwsgi-plugin-python3 \
 	opt=cmd=apache2:apache2-bin:httpd \
 	opt=file=/usr/lib/apache2/modules/mod_wsgi.so:libapache2-mod-wsgi-py3:python3-mod_wsgi \
 	opt=file=/usr/bin/python3-config:python3-dev:python3-devel \
 	opt=file=/lib/systemd/systemd-journald:systemd:systemd $(ordinary_wants) ||
 	give_up "packages could not be installed"
+# Debian's name of CPython's own test suite has the version in it.
+python=$(/usr/bin/python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+deps_install "opt=py=test.test_code:lib$python-testsuite:python3-test" || give_up "packages could not be installed"
 deps_build || give_up "packages could not be installed"
 
 # Debian 12 has all of those; not fewer than forty have to have run there.
