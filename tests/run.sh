@@ -47,7 +47,7 @@ ordinary_wants() {
 		meson scons hg:mercurial ipython3 sphinx-build:python3-sphinx mkdocs rst2html:python3-docutils \
 		pygmentize:python3-pygments alembic http:httpie borg:borgbackup ansible:ansible-core \
 		supervisord:supervisor certbot yt-dlp cython3 python3-coverage git; do
-		echo "opt=cmd=${program%%:*}:${program#*:}:${program#*:}"
+		echo "opt=file=/usr/bin/${program%%:*}:${program#*:}:${program#*:}"
 	done
 	for module in build numpy scipy pandas matplotlib sklearn sympy networkx joblib dask PIL:pil sqlalchemy lxml \
 		yaml jinja2 mako click psutil watchdog apscheduler tornado aiohttp uvicorn fastapi bottle.py:bottle twisted \
