@@ -40,6 +40,15 @@ struct announced {
 
 static _Thread_local struct announced announced[N_ACTS];
 
+/* The last announced program, for a second audit event of the same act. */
+static _Thread_local struct {
+	bool is_first; /* another audit event is to follow */
+	struct pyaudit_verdict verdict;
+	uint64_t generation; /* whose rules are in it */
+	uint64_t path;	     /* 0: a name, which is looked for yet */
+	uint64_t words;
+} program;
+
 size_t
 announce_use(void *room)
 {
@@ -70,12 +79,21 @@ act_of(uint16_t event)
 	}
 }
 
+static uint64_t
+hash_of(const struct pyaudit_value *text)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+
+	for (uint32_t i = 0; i < text->len; i++)
+		hash = (hash ^ (unsigned char)text->s[i]) * UINT64_C(0x100000001b3);
+	return hash != 0 ? hash : 1;
+}
+
 /* What is acted on, as both layers name it: a program by its name, a peer by its port (Python may
  * name a host where libc has the address) or path. 0 where the event does not say it. */
 static uint64_t
 act_what(enum act act, struct pyaudit_event *event)
 {
-	uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
 	struct pyaudit_value what;
 
 	if (act == ACT_CONNECT && pyaudit_field(event, PYAUDIT_F_NET_PORT, &what))
@@ -83,9 +101,38 @@ act_what(enum act act, struct pyaudit_event *event)
 	if (!pyaudit_field(event, act == ACT_CONNECT ? PYAUDIT_F_NET_PATH : PYAUDIT_F_EXEC_NAME,
 			   &what))
 		return 0;
-	for (uint32_t i = 0; i < what.len; i++)
-		hash = (hash ^ (unsigned char)what.s[i]) * UINT64_C(0x100000001b3);
-	return hash != 0 ? hash : 1;
+	return hash_of(&what);
+}
+
+/* The path of a program, where it is one, and the words it gets; 0 where the event does not say it. */
+static uint64_t
+program_path(struct pyaudit_event *event)
+{
+	struct pyaudit_value path;
+
+	if (!pyaudit_field(event, PYAUDIT_F_EXEC_PATH, &path) || memchr(path.s, '/', path.len) == NULL)
+		return 0;
+	return hash_of(&path);
+}
+
+static uint64_t
+program_words(struct pyaudit_event *event)
+{
+	struct pyaudit_value words;
+
+	return pyaudit_field(event, PYAUDIT_F_EXEC_CMDLINE, &words) ? hash_of(&words) : 0;
+}
+
+static void
+keep_program(struct pyaudit_event *event, const struct pyaudit_verdict *verdict, uint64_t generation)
+{
+	program.is_first = pyaudit_is_first_of_two(event->id);
+	if (!program.is_first)
+		return;
+	program.verdict = *verdict;
+	program.generation = generation;
+	program.path = program_path(event);
+	program.words = program_words(event);
 }
 
 static struct stack *
@@ -147,7 +194,8 @@ announced_done(struct announced *done)
 }
 
 void
-announce(struct pyaudit_event *event, uint8_t action, uint32_t tid, bool packages)
+announce(struct pyaudit_event *event, const struct pyaudit_verdict *verdict, uint64_t generation, uint32_t tid,
+	 bool packages)
 {
 	enum act act = act_of(event->id);
 	struct announced *now = &announced[act];
@@ -160,8 +208,10 @@ announce(struct pyaudit_event *event, uint8_t action, uint32_t tid, bool package
 	if (stack != NULL &&
 	    (now->tid != tid || atomic_load_explicit(&stack->owner, memory_order_relaxed) != tid))
 		stack = NULL;
-	*now = (struct announced){.action = action, .tid = tid, .ms = clock_ms(CLOCK_MONOTONIC_COARSE)};
+	*now = (struct announced){.action = verdict->action, .tid = tid, .ms = clock_ms(CLOCK_MONOTONIC_COARSE)};
 	now->what = act_what(act, event);
+	if (act == ACT_PROGRAM)
+		keep_program(event, verdict, generation);
 	if (stack != NULL)
 		atomic_store_explicit(&stack->since_ms, now->ms, memory_order_relaxed);
 	else
@@ -186,6 +236,23 @@ announced_find(struct pyaudit_event *event)
 	    (found->what != 0 && found->what != act_what(act, event)))
 		return NULL;
 	return found;
+}
+
+bool
+announced_second(struct pyaudit_event *event)
+{
+	if (!program.is_first || !pyaudit_is_second_of_two(event->id) || announced_find(event) == NULL ||
+	    program.words == 0 || program.words != program_words(event) ||
+	    (program.path != 0 && program.path != program_path(event)))
+		return false;
+	program.is_first = false;
+	return true;
+}
+
+bool
+announced_is_told(const struct pyaudit_verdict *verdict, uint64_t generation)
+{
+	return program.generation == generation && pyaudit_verdict_is_told(verdict, &program.verdict);
 }
 
 uint8_t

@@ -3,11 +3,15 @@
  * One act, two layers: an audit event that leads to a libc call announces that call, in its thread,
  * for a short time. The libc layer then knows that the act was told of, and which code asked for
  * it: its own look at the interpreter comes too late, without the GIL or between fork and exec.
+ *
+ * An act may also be two audit events: subprocess.Popen is followed by os.posix_spawn or (3.14 and
+ * later) _posixsubprocess.fork_exec, and pty.spawn, in a child, by os.exec. Alerts are then the first one's.
  */
 #ifndef AGENT_ANNOUNCE_H
 #define AGENT_ANNOUNCE_H
 
 #include "event.h"
+#include "verdict.h"
 
 /* How long an audit event stands for the libc call that carries it out. */
 #define ANNOUNCED_MS 2000
@@ -21,8 +25,14 @@ struct announced;
 /* Where it is to stand: zeroed memory of as many bytes as this says, aligned to 64. NULL only asks how many. */
 size_t announce_use(void *room);
 
-/* The audit layer let @event pass with @action, in this thread @tid. */
-void announce(struct pyaudit_event *event, uint8_t action, uint32_t tid, bool packages);
+/* The audit layer let @event pass with @verdict, by the policy of @generation, in this thread @tid. */
+void announce(struct pyaudit_event *event, const struct pyaudit_verdict *verdict, uint64_t generation, uint32_t tid,
+	      bool packages);
+/* Whether @event is the second audit event of an act whose first one was announced, with the same program and words.
+ * The third is an act of its own again. */
+bool announced_second(struct pyaudit_event *event);
+/* Whether what @verdict says of it was told with the first one. */
+bool announced_is_told(const struct pyaudit_verdict *verdict, uint64_t generation);
 /* What was announced in this thread and @event carries out, or NULL. */
 struct announced *announced_find(struct pyaudit_event *event);
 uint8_t announced_action(const struct announced *announced);

@@ -48,7 +48,7 @@ struct pyaudit_event {
 	uint16_t id; /* enum pyaudit_event_id */
 	uint8_t layer;
 	uint8_t n_args;
-	bool announced; /* libc layer: the audit layer told of this act */
+	bool announced; /* libc layer: the audit layer told of this act; audit layer: an event before it did */
 	uint32_t name_len;
 	const char *name;
 	const struct pyaudit_value *args;

@@ -114,9 +114,18 @@ runs_system_shell(const struct pyaudit_event *event)
 static bool
 exec_path(struct pyaudit_event *event, struct pyaudit_value *ret)
 {
+	const struct pyaudit_source *source = pyaudit_source_of(event->id, PYAUDIT_F_EXEC_PATH);
+	const struct pyaudit_value *tried;
+
 	if (runs_system_shell(event))
 		return give_part("/bin/sh", 7, ret);
-	return give_text(plain(event, PYAUDIT_F_EXEC_PATH), ret);
+	if (source == NULL || source->how != PYAUDIT_HOW_SEARCH)
+		return give_text(plain(event, PYAUDIT_F_EXEC_PATH), ret);
+	/* Which of several it is, only the kernel knows. */
+	tried = argument(event, source->arg);
+	if (tried->type != PYAUDIT_TAG_LIST || tried->n_items == 0 || !pyaudit_value_is_text(&tried->items[0]))
+		return false;
+	return tried->full_len == 1 ? give_text(&tried->items[0], ret) : give_last_component(&tried->items[0], ret);
 }
 
 static bool

@@ -337,8 +337,7 @@ decide(const struct policy *policy, const struct pyaudit_slot *slot, struct pyau
 		}
 		return;
 	}
-	ret->action = (slot->flags & PYAUDIT_SLOT_RECORD) != 0 ? PYAUDIT_ACTION_RECORD
-							       : PYAUDIT_ACTION_NONE;
+	ret->action = pyaudit_slot_action(slot);
 	ret->observed = 0;
 	ret->n_hits = 0;
 	ret->pure = 1;
@@ -373,9 +372,22 @@ is_passed_over(const struct policy *policy, struct pyaudit_event *event, PyObjec
 	if (agent.route == PYAUDIT_ROUTE_IMPORT)
 		return false;
 	if (step == SEARCH_AGAIN)
-		announce(event, verdict->action, thread_id(), wants_packages(policy));
+		announce(event, verdict, policy->generation, thread_id(), wants_packages(policy));
 	*ret = GO_ON;
 	return true;
+}
+
+/* An act is about to be done, or it is the second event of one: what rules say of it was then told with the first one.
+ * Where events are recorded, this one still is. */
+static __attribute__((noinline)) void
+announce_act(const struct policy *policy, const struct pyaudit_slot *slot, struct pyaudit_event *event,
+	     struct pyaudit_verdict *verdict)
+{
+	event->announced = announced_second(event);
+	if (event->announced && announced_is_told(verdict, policy->generation))
+		*verdict = (struct pyaudit_verdict){.action = pyaudit_slot_action(slot)};
+	else if (verdict->action < PYAUDIT_ACTION_BLOCK)
+		announce(event, verdict, policy->generation, thread_id(), wants_packages(policy));
 }
 
 /* A glance at an event, and a look into the table of what is known, are for nothing where one event after the
@@ -512,11 +524,11 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 		look_for_daemon(clock_ns(CLOCK_REALTIME), LOOK_NS);
 		return GO_ON;
 	}
-	if (UNLIKELY(id == PYAUDIT_EV_OS_EXEC) && verdict.action >= PYAUDIT_ACTION_ALERT &&
+	if (UNLIKELY(id == PYAUDIT_EV_OS_EXEC) && pyaudit_verdict_is_of_act(&verdict) &&
 	    is_passed_over(policy, &event, args, &verdict, &rule))
 		return rule;
-	if ((slot->flags & PYAUDIT_SLOT_ANNOUNCE) != 0 && verdict.action < PYAUDIT_ACTION_BLOCK)
-		announce(&event, verdict.action, thread_id(), wants_packages(policy));
+	if ((slot->flags & PYAUDIT_SLOT_ANNOUNCE) != 0)
+		announce_act(policy, slot, &event, &verdict);
 	if (verdict.action != PYAUDIT_ACTION_NONE)
 		deliver(policy, &event, &verdict, agent.pid, thread_id(), room.record);
 	else if (keyed && verdict.pure)

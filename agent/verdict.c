@@ -657,6 +657,22 @@ add_hit(struct judge *j, unsigned number, const struct pyaudit_rule *rule)
 		verdict->n_hits++;
 }
 
+bool
+pyaudit_verdict_is_told(const struct pyaudit_verdict *second, const struct pyaudit_verdict *first)
+{
+	if (!pyaudit_verdict_is_of_act(second) || second->action > first->action)
+		return false;
+	for (unsigned i = 0; i < second->n_hits; i++) {
+		unsigned k = 0;
+
+		while (k < first->n_hits && first->hits[k] != second->hits[i])
+			k++;
+		if (k == first->n_hits)
+			return false;
+	}
+	return true;
+}
+
 /* Looks at rule @i of the program. To look twice changes nothing; the memo only saves time. */
 static void
 consider(struct judge *j, unsigned i)

@@ -20,6 +20,16 @@ struct pyaudit_verdict {
 	uint8_t is_counted; /* 1: a rule with memory matched */
 };
 
+/* Alerts, and what counts for one, are of acts: whether one that is several events is told of, and counted, once. */
+static inline bool
+pyaudit_verdict_is_of_act(const struct pyaudit_verdict *verdict)
+{
+	return verdict->action >= PYAUDIT_ACTION_ALERT || verdict->is_counted;
+}
+
+/* Whether all that @second, of the second event of an act, has to say of it was told with @first. */
+bool pyaudit_verdict_is_told(const struct pyaudit_verdict *second, const struct pyaudit_verdict *first);
+
 /* Conditions on proc.* fields are evaluated once per process and image into these bits. */
 struct pyaudit_proc_bits {
 	uint64_t word[PYAUDIT_PROC_ATOMS_MAX / 64];
@@ -42,6 +52,13 @@ uint64_t pyaudit_image_checksum(const void *image, size_t size);
 /* What to do with events of this name: never NULL (a name no rule and no setting mentions gets
  * the image's slot for other events). Two loads, a hash and a compare. */
 const struct pyaudit_slot *pyaudit_image_slot(const void *image, const char *name);
+
+/* What is done with its events whatever the rules say. */
+static inline uint8_t
+pyaudit_slot_action(const struct pyaudit_slot *slot)
+{
+	return (slot->flags & PYAUDIT_SLOT_RECORD) != 0 ? PYAUDIT_ACTION_RECORD : PYAUDIT_ACTION_NONE;
+}
 
 /* Evaluates the proc.* conditions of the image for one process. */
 void pyaudit_image_bind(const void *image, const struct pyaudit_facts *facts,

@@ -328,12 +328,14 @@ asks_for(struct compiler *c, unsigned event)
 	return make_slot(c, event, NULL, compile_records(c->options, event)).flags != 0;
 }
 
-/* Whether the libc layer asks for what this event announces: agent/hook.c, act_of. */
+/* Whether the libc layer, or a second audit event of the same act, asks for what this event announces: agent/announce.c,
+ * act_of and announced_second. */
 static bool
 announces(struct compiler *c, unsigned event)
 {
 	uint16_t class = pyaudit_events[event].classes & PYAUDIT_CLASS_EXEC;
-	bool wanted = false;
+	bool wanted = class != 0 && (asks_for(c, PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC) ||
+				     asks_for(c, PYAUDIT_EV_OS_POSIX_SPAWN) || asks_for(c, PYAUDIT_EV_OS_EXEC));
 
 	if (event == PYAUDIT_EV_SOCKET_CONNECT)
 		return asks_for(c, PYAUDIT_EV_LIBC_CONNECT);

@@ -27,6 +27,7 @@ replay_forget(struct replay *replay)
 	memory_free(replay->memory);
 	replay->memory = NULL;
 	replay->now_ns = 0;
+	replay->n_firsts = 0;
 }
 
 static bool
@@ -66,8 +67,52 @@ image_for(struct replay *replay, const struct capture_policy *policy, const void
 	replay->images[at].options = options;
 	replay->images[at].image = image;
 	replay->bound_image = NULL;
+	replay->n_firsts = 0; /* their image may be gone */
 	*ret = image.bytes;
 	return 0;
+}
+
+static void
+keep_first(struct replay *replay, const struct pyaudit_decoded *d, const void *image, const struct pyaudit_verdict *verdict)
+{
+	replay->firsts[replay->n_firsts++ % REPLAY_FIRSTS_MAX] =
+		(struct replay_first){.pid = d->pid, .tid = d->tid, .image = image, .verdict = *verdict};
+}
+
+/* The first event of the act whose second one this is: the newest of its thread or, where a child does it, of the parent. */
+static const struct replay_first *
+first_of(const struct replay *replay, const struct capture_event *captured)
+{
+	const struct pyaudit_decoded *d = captured->decoded;
+	const struct pyaudit_value *parent = &captured->facts->fact[PYAUDIT_F_PROC_PPID - PYAUDIT_F_PROC_PID];
+	unsigned n = replay->n_firsts < REPLAY_FIRSTS_MAX ? replay->n_firsts : REPLAY_FIRSTS_MAX;
+
+	for (unsigned i = 1; i <= n; i++) {
+		const struct replay_first *first = &replay->firsts[(replay->n_firsts - i) % REPLAY_FIRSTS_MAX];
+
+		if (first->tid == d->tid || (parent->type == PYAUDIT_TAG_INT && parent->i == first->pid))
+			return first;
+	}
+	return NULL;
+}
+
+/* As the agent does: what rules say of an act is told, and counted, with its first event. */
+static void
+tell_once(struct replay *replay, const struct capture_event *captured, const void *image,
+	  const struct pyaudit_slot *slot, struct pyaudit_verdict *verdict)
+{
+	const struct pyaudit_event *event = &captured->decoded->event;
+	const struct replay_first *first;
+
+	if (event->layer != PYAUDIT_LAYER_AUDIT)
+		return;
+	if (pyaudit_is_first_of_two(event->id))
+		keep_first(replay, captured->decoded, image, verdict);
+	if (!event->announced || !pyaudit_is_second_of_two(event->id))
+		return;
+	first = first_of(replay, captured);
+	if (first != NULL && first->image == image && pyaudit_verdict_is_told(verdict, &first->verdict))
+		*verdict = (struct pyaudit_verdict){.action = pyaudit_slot_action(slot)};
 }
 
 /* The daemon's own findings are alerts whatever the rules say. */
@@ -103,9 +148,10 @@ replay_judge(struct replay *replay, const struct capture_event *captured,
 		}
 		event->scratch_len = 0;
 		pyaudit_judge(image, slot, &replay->bits, event, ret);
-	} else if ((slot->flags & PYAUDIT_SLOT_RECORD) != 0) {
-		ret->action = PYAUDIT_ACTION_RECORD;
+	} else {
+		ret->action = pyaudit_slot_action(slot);
 	}
+	tell_once(replay, captured, image, slot, ret);
 	if (is_finding(event) && ret->action < PYAUDIT_ACTION_ALERT)
 		ret->action = PYAUDIT_ACTION_ALERT;
 	return 0;

@@ -11,6 +11,7 @@
 #include "memory.h"
 #include "verdict.h"
 
+#define REPLAY_FIRSTS_MAX 64 /* acts begun, of which the second event may come (pyaudit_is_first_of_two) */
 #define REPLAY_IMAGES_MAX 8 /* for captures whose settings changed; then the oldest is remade */
 
 struct replay {
@@ -26,6 +27,12 @@ struct replay {
 	const void *bound_image;
 	uint64_t bound_process; /* another process may stand at the same address */
 	struct pyaudit_proc_bits bits;
+	struct replay_first {
+		uint32_t pid, tid;
+		const void *image;
+		struct pyaudit_verdict verdict;
+	} firsts[REPLAY_FIRSTS_MAX];
+	unsigned n_firsts;     /* ever; the newest are there */
 	struct memory *memory; /* made when first needed */
 	uint64_t now_ns;       /* of the capture */
 };

@@ -7,6 +7,7 @@
 #define PYAUDIT_EVENTS_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Number of an event on the wire. 0 is an event that the table does not know: libraries and
@@ -66,6 +67,7 @@ enum pyaudit_how {
 	PYAUDIT_HOW_NONE = 0,
 	PYAUDIT_HOW_ARG,
 	PYAUDIT_HOW_FIRST,
+	PYAUDIT_HOW_SEARCH,
 	PYAUDIT_HOW_SYSTEM,
 	PYAUDIT_HOW_TRUE,
 	PYAUDIT_HOW_OPEN,
@@ -101,6 +103,21 @@ extern const struct pyaudit_event_info pyaudit_events[PYAUDIT_N_EVENTS]; /* [0] 
  * table without pointers costs nothing where the library is mapped. */
 extern const struct pyaudit_source pyaudit_event_sources[PYAUDIT_N_EVENTS][PYAUDIT_SOURCES_MAX];
 extern const struct pyaudit_field_info pyaudit_fields[PYAUDIT_N_FIELDS];
+
+/* Acts that are two audit events: subprocess.Popen is followed by os.posix_spawn or, from 3.14 on,
+ * _posixsubprocess.fork_exec, and pty.spawn, in a child, by os.exec (Lib/subprocess.py, Lib/pty.py). */
+static inline bool
+pyaudit_is_first_of_two(unsigned event)
+{
+	return event == PYAUDIT_EV_SUBPROCESS_POPEN || event == PYAUDIT_EV_PTY_SPAWN;
+}
+
+static inline bool
+pyaudit_is_second_of_two(unsigned event)
+{
+	return event == PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC || event == PYAUDIT_EV_OS_POSIX_SPAWN ||
+	       event == PYAUDIT_EV_OS_EXEC;
+}
 
 /* The event's number, or PYAUDIT_EV_OTHER. Linear: for tools and compilers, not for the hook. */
 uint16_t pyaudit_event_by_name(const char *name, size_t len);

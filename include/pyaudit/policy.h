@@ -41,8 +41,8 @@
 enum pyaudit_slot_flags {
 	PYAUDIT_SLOT_RECORD = 1 << 0, /* goes to the ring whatever the rules say */
 	PYAUDIT_SLOT_JUDGE = 1 << 1,  /* some rule names the event */
-	PYAUDIT_SLOT_ANNOUNCE = 1 << 2, /* somebody asks for the libc call behind it, which is then
-					 * known to be no act of its own */
+	PYAUDIT_SLOT_ANNOUNCE = 1 << 2, /* somebody asks for what follows it, the libc call or a second audit
+					 * event, which is then known to be no act of its own */
 	PYAUDIT_SLOT_CONTEXT = 1 << 3,	/* alone: remembered for alerts, and not judged */
 };
 

@@ -45,7 +45,7 @@ def test_denied_and_told_once(ctl_run, python, route):
     assert [rules_of(a) for a in alerts] == [["no-id"]], alerts
 
 
-# Acts that both layers see, and how many events each is: 3.13's subprocess raises two of its own.
+# Acts that both layers see.
 TOLD = {
     "os.system": "os.system('true')",
     "subprocess.run": "subprocess.run(['true'], close_fds=True, cwd='/')",
@@ -61,6 +61,61 @@ def test_what_the_audit_layer_told_is_not_told_again(ctl_run, python, act):
     assert result.returncode == 0, str(result)
     layers = [e["layer"] for e in result.kind("event")]
     assert layers and set(layers) == {"audit"}, result.kind("event")
+
+
+# One act each, and the audit events it may be: subprocess raises a second one (os.posix_spawn, or from 3.14 on
+# _posixsubprocess.fork_exec), and so does the child of pty.spawn (os.exec).
+ACTS = dict(TOLD, **{
+    "subprocess by posix_spawn": "subprocess.run(['/bin/true', 'x'], close_fds=False)",
+    "subprocess by fork_exec": ("sys.audit('subprocess.Popen', 'true', ['true', 'x'], None, None); "
+                                "sys.audit('_posixsubprocess.fork_exec', [b'/nowhere/true', b'/bin/true'], [b'true', b'x'], None)"),
+    "pty.spawn": "import pty; pty.spawn(['true', 'x'])",
+    "os.posix_spawn": "os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)",
+})
+ALERTED = rule("a-program", "@exec", action="alert")
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_one_act_is_one_alert(ctl_run, python, act):
+    code = "import os, subprocess, sys\nfor i in range(3):\n    " + ACTS[act]
+    result = ctl_run([python, "-I", "-c", code], ALERTED)
+    assert result.returncode == 0 and len(result.kind("alert")) == 3, result.kind("alert")
+    # Counted once as well.
+    counts = rule("programs", "@exec", action="alert", threshold={"count": 4, "within": "60s"})
+    result = ctl_run([python, "-I", "-c", code], counts)
+    assert result.returncode == 0 and not result.kind("alert"), result.kind("alert")
+
+
+# What is announced by one event and done by another one, with the number of alerts.
+OTHERS = {
+    "other words": ("sys.audit('subprocess.Popen', '/bin/true', ['true'], None, None)\n"
+                    "os.waitpid(os.posix_spawn('/bin/true', ['true', 'x'], {}), 0)", 2),
+    "another program": ("sys.audit('subprocess.Popen', '/usr/bin/true', ['true'], None, None)\n"
+                        "os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)", 2),
+    "once more": ("sys.audit('subprocess.Popen', '/bin/true', ['true'], None, None)\n"
+                  "for i in range(3): os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)", 3),
+    "not said by Popen": ("sys.audit('os.system', 'true')\nos.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)", 2),
+    "another thread": ("import threading\nsys.audit('subprocess.Popen', '/bin/true', ['true'], None, None)\n"
+                       "t = threading.Thread(target=lambda: os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0))\n"
+                       "t.start(); t.join()", 2),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_an_act_that_was_not_told_of_is_an_alert(ctl_run, python_few, what):
+    code, n = OTHERS[what]
+    result = ctl_run([python_few, "-I", "-c", "import os, sys\n" + code], ALERTED)
+    assert result.returncode == 0 and len(result.kind("alert")) == n, result.kind("alert")
+
+
+def test_each_rule_says_what_it_has_to_say(ctl_run, python_few):
+    """One that holds for the second event of an act alone, and one that is stronger there."""
+    code = "import subprocess\ntry: subprocess.run(['/bin/true', 'x'], close_fds=False)\nexcept PermissionError: pass"
+    second = "_posixsubprocess.fork_exec" if python_few.version >= (3, 14) else "os.posix_spawn"
+    for action in ("alert", "block"):
+        result = ctl_run([python_few, "-I", "-c", code], ALERTED, rule("second", ["os.posix_spawn", second], action=action))
+        said = [(a["event"], sorted(a["rules"])) for a in result.kind("alert")]
+        assert said == [("subprocess.Popen", ["a-program"]), (said[-1][0], ["a-program", "second"])], said
 
 
 def test_what_it_did_not_tell_is_told_by_libc(ctl_run, python):

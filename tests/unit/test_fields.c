@@ -44,6 +44,8 @@ static const struct pyaudit_value bwrap[] = {TEXT("bwrap"), TEXT("--ro-bind"), T
 static const struct pyaudit_value blank[] = {TEXT("nice"), TEXT("/opt/my own/sh"), TEXT("-c"), TEXT("id")};
 static const struct pyaudit_value loader[] = {TEXT("ld"), TEXT("--library-path"), TEXT("/x"), TEXT("/bin/sh")};
 static const struct pyaudit_value opaque[] = {OBJECT, INT(22)};
+static const struct pyaudit_value one_path[] = {TEXT("/usr/bin/ls")};
+static const struct pyaudit_value two_paths[] = {TEXT("/usr/local/bin/ls"), TEXT("/usr/bin/ls")};
 static const struct pyaudit_value ls[] = {TEXT("ls"), TEXT("-c")};
 static const struct pyaudit_value inet[] = {TEXT("10.0.0.1"), INT(443)};
 static const struct pyaudit_value inet6[] = {TEXT("fe80::1%eth0"), INT(80), INT(0), INT(2)};
@@ -125,6 +127,10 @@ static const struct fact facts[] = {
 	{PYAUDIT_EV_PTY_SPAWN, {LIST(ls)}, PYAUDIT_F_EXEC_PATH, "ls"},
 	{PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC, {LIST(sh_c), LIST(bash_lc), NONE},
 	 PYAUDIT_F_EXEC_NAME, "sh"},
+	{PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC, {LIST(one_path), LIST(ls), NONE}, PYAUDIT_F_EXEC_PATH, "/usr/bin/ls"},
+	{PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC, {LIST(two_paths), LIST(ls), NONE}, PYAUDIT_F_EXEC_PATH, "ls"},
+	{PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC, {LIST(two_paths), LIST(ls), NONE}, PYAUDIT_F_EXEC_NAME, "ls"},
+	{PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC, {OBJECT, LIST(ls), NONE}, PYAUDIT_F_EXEC_PATH, ""},
 	{PYAUDIT_EV_OPEN, {TEXT("/etc/shadow"), TEXT("r"), INT(O_CLOEXEC)}, PYAUDIT_F_FILE_PATH,
 	 "/etc/shadow"},
 	{PYAUDIT_EV_OPEN, {TEXT("/etc/shadow"), TEXT("r"), INT(O_CLOEXEC)}, PYAUDIT_F_FILE_NAME,
