@@ -222,6 +222,7 @@ announce(struct pyaudit_event *event, const struct pyaudit_verdict *verdict, uin
 	if (packages)
 		origin_know_path();
 	pyaudit_event_need_frames(event, PYAUDIT_STACK_MAX);
+	pyaudit_event_need_lines(event);
 	keep_frames(stack, event);
 	now->stack = stack;
 }
@@ -271,4 +272,5 @@ announced_origin(const struct announced *found, struct pyaudit_event *event)
 	memcpy(event->frames, stack->frames, stack->n_frames * sizeof(*stack->frames));
 	event->n_frames = stack->n_frames;
 	event->caller = stack->caller;
+	event->lines_asked = true;
 }

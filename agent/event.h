@@ -65,7 +65,11 @@ struct pyaudit_event {
 	uint8_t caller; /* index of the caller: the innermost frame outside the standard library,
 			   so that subprocess.run names the line that called it; else frame 0 */
 	uint8_t origin_asked; /* largest number asked for so far */
+	bool lines_asked;     /* the frames have their lines */
 	void (*origin)(struct pyaudit_event *event, unsigned n_wanted);
+	/* Where set, fills in the lines of the frames that are there when first asked for, unless origin did: what
+	 * takes the most of a whole stack, and rules hardly ask for it. */
+	void (*lines)(struct pyaudit_event *event);
 	/* Where set, fills in the packages of a frame when first asked for. */
 	void (*packages)(struct pyaudit_origin *frame);
 	void *data; /* of fetch and origin */
@@ -103,10 +107,21 @@ pyaudit_event_need_frames(struct pyaudit_event *event, unsigned n)
 			event->frames[event->caller].packages_asked;
 
 	if (event->origin_asked < n && event->origin != NULL) {
+		event->lines_asked = false;
 		event->origin(event, n);
 		event->origin_asked = (uint8_t)n;
 		if (packages && event->caller < event->n_frames)
 			pyaudit_event_need_packages(event, event->caller);
+	}
+}
+
+/* Makes sure that the frames that are there have their lines. */
+static inline void
+pyaudit_event_need_lines(struct pyaudit_event *event)
+{
+	if (!event->lines_asked && event->lines != NULL) {
+		event->lines_asked = true;
+		event->lines(event);
 	}
 }
 

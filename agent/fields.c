@@ -502,6 +502,7 @@ caller_field(struct pyaudit_event *event, unsigned field, struct pyaudit_value *
 		return give_packages(event, event->caller, ret);
 	if (field != PYAUDIT_F_CALLER_LINE)
 		return give_text(origin_part(frame, field), ret);
+	pyaudit_event_need_lines(event);
 	*ret = pyaudit_value_int(frame->line);
 	return true;
 }

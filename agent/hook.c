@@ -214,6 +214,14 @@ fetch_native_origin(struct pyaudit_event *event, unsigned n_wanted)
 		fetch_origin(event, n_wanted);
 }
 
+/* Asked for where there are frames, so that this thread may look. What was announced has its lines. */
+static void
+fetch_native_lines(struct pyaudit_event *event)
+{
+	if (event->n_frames > 0)
+		origin_lines(event);
+}
+
 static bool
 wants_packages(const struct policy *policy)
 {
@@ -264,6 +272,7 @@ deliver(const struct policy *policy, struct pyaudit_event *event,
 	for (unsigned i = 0; i < event->n_args; i++)
 		pyaudit_event_need_arg(event, i);
 	pyaudit_event_need_frames(event, urgent ? PYAUDIT_STACK_MAX : 1);
+	pyaudit_event_need_lines(event);
 	if (urgent && wants_packages(policy))
 		for (unsigned i = 0; i < event->n_frames; i++)
 			pyaudit_event_need_packages(event, i);
@@ -512,6 +521,7 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 		.fetch = fetch_argument,
 		.frames = frames,
 		.origin = fetch_origin,
+		.lines = origin_lines,
 		.packages = origin_packages,
 		.data = &raised,
 		.resolve = real_resolve,
@@ -565,6 +575,7 @@ judge_native(const struct policy *policy, const struct pyaudit_slot *slot, const
 		.n_args = (uint8_t)n_args,
 		.frames = frames,
 		.origin = fetch_native_origin,
+		.lines = fetch_native_lines,
 		.packages = origin_packages,
 		.data = &raised,
 		.scratch = room.scratch,

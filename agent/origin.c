@@ -216,7 +216,6 @@ describe(PyObject *frame, struct encode_text *text, struct pyaudit_origin *ret)
 	release(code);
 }
 
-/* What takes the most of it. */
 static void
 locate(PyObject *frame, struct pyaudit_origin *ret)
 {
@@ -268,7 +267,6 @@ whole_stack(struct pyaudit_event *event, struct encode_text *text, PyObject *fra
 		PyObject *back = back_of(frame);
 
 		describe(frame, text, origin);
-		locate(frame, origin);
 		if (!found && !in_stdlib(&origin->file)) {
 			event->caller = event->n_frames;
 			found = true;
@@ -280,21 +278,46 @@ whole_stack(struct pyaudit_event *event, struct encode_text *text, PyObject *fra
 	release(held);
 }
 
+/* Frame objects are made here on 3.11, where an allocation can start a collection, and that runs finalisers: the
+ * program's code, which may change what the event borrows from. Earlier versions have the frames; later ones collect
+ * elsewhere. Returns whether collecting is to be allowed again. */
+static bool
+without_collecting(void)
+{
+	return python.minor == 11 && python.PyGC_Disable != NULL && python.PyGC_Disable() != 0;
+}
+
 void
 origin_walk(struct pyaudit_event *event, struct encode_text *text, unsigned n_wanted)
 {
-	/* Frame objects are made here on 3.11, where an allocation can start a collection, and that
-	 * runs finalisers: the program's code, which may change what the event borrows from. Earlier
-	 * versions have the frames; later ones collect elsewhere. */
-	bool collects = python.minor == 11 && python.PyGC_Disable != NULL && python.PyGC_Disable() != 0;
+	bool collects = without_collecting();
 	PyObject *frame = python.PyEval_GetFrame(); /* borrowed; NULL in threads without Python code */
 
 	event->n_frames = 0;
 	event->caller = 0;
+	event->lines_asked = n_wanted == 1;
 	if (frame != NULL && n_wanted == 1)
 		find_caller(event, text, frame);
 	else if (frame != NULL)
 		whole_stack(event, text, frame);
+	if (collects)
+		(void)python.PyGC_Enable();
+}
+
+void
+origin_lines(struct pyaudit_event *event)
+{
+	bool collects = without_collecting();
+	PyObject *frame = python.PyEval_GetFrame(), *held = NULL;
+
+	for (unsigned i = 0; i < event->n_frames && frame != NULL; i++) {
+		PyObject *back = back_of(frame);
+
+		locate(frame, &event->frames[i]);
+		release(held);
+		held = frame = back;
+	}
+	release(held);
 	if (collects)
 		(void)python.PyGC_Enable();
 }

@@ -33,18 +33,29 @@ add_words(struct sums *sums, words2 words)
 	sums->sum_of_sums += sums->sum;
 }
 
+static inline words2
+load_words(const char *s)
+{
+	return (words2){pyaudit_load64(s), pyaudit_load64(s + 8)};
+}
+
 static inline void
 add_text(struct sums *sums, const char *s, size_t len)
 {
 	words2 words = {0, 0};
 
 	if (len >= 16) {
-		for (; len > 16; s += 16, len -= 16) {
-			words = (words2){pyaudit_load64(s), pyaudit_load64(s + 8)};
-			add_words(sums, words);
+		/* An image is long, and each program that starts sums it up. */
+		for (; len > 64; s += 64, len -= 64) {
+			add_words(sums, load_words(s));
+			add_words(sums, load_words(s + 16));
+			add_words(sums, load_words(s + 32));
+			add_words(sums, load_words(s + 48));
 		}
+		for (; len > 16; s += 16, len -= 16)
+			add_words(sums, load_words(s));
 		/* may overlap the one before */
-		words = (words2){pyaudit_load64(s + len - 16), pyaudit_load64(s + len - 8)};
+		words = load_words(s + len - 16);
 	} else if (len > 0) {
 		words[0] = last_word(s, len);
 		words[1] ^= len > 8 ? pyaudit_load64(s) : 0;

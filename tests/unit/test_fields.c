@@ -269,10 +269,40 @@ packages_that_were_asked_for_outlive_the_frames(void **state)
 	assert_int_equal(event.frames[1].n_packages, 0); /* nobody asked */
 }
 
+static void
+make_lines(struct pyaudit_event *event)
+{
+	for (unsigned i = 0; i < event->n_frames; i++)
+		event->frames[i].line++;
+}
+
+/* Made when they are first asked for, and again for frames that are made anew. */
+static void
+lines_are_made_once_for_the_frames_that_are_there(void **state)
+{
+	struct pyaudit_origin frames[PYAUDIT_STACK_MAX] = {{.line = 0}};
+	struct pyaudit_event event = {.frames = frames, .origin = make_frames, .lines = make_lines};
+	struct pyaudit_value line;
+
+	(void)state;
+	assert_true(pyaudit_field(&event, PYAUDIT_F_CALLER_LINE, &line));
+	assert_int_equal(line.i, 1);
+	assert_true(pyaudit_field(&event, PYAUDIT_F_CALLER_LINE, &line));
+	pyaudit_event_need_lines(&event);
+	assert_int_equal(frames[0].line, 1);
+	frames[0].line = 0;
+	pyaudit_event_need_frames(&event, PYAUDIT_STACK_MAX);
+	assert_int_equal(frames[0].line, 0);
+	pyaudit_event_need_lines(&event);
+	assert_int_equal(frames[0].line, 1);
+	assert_int_equal(frames[1].line, 1);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lines_are_made_once_for_the_frames_that_are_there),
 		cmocka_unit_test(every_event_gives_its_fields),
 		cmocka_unit_test(every_name_in_the_tables_is_found_again),
 		cmocka_unit_test(packages_that_were_asked_for_outlive_the_frames),
