@@ -44,6 +44,7 @@ AGAIN = 2  # times that a file is run again on both sides
 FILE_SECONDS = 900  # of one test file
 ALL = conftest.rule("all", "@all", action="record")
 WHOLE = "(the file)"
+NOTHING = "no results"
 
 
 # What is known
@@ -81,7 +82,7 @@ def read_results(path, returncode):
     try:
         root = ElementTree.parse(str(path)).getroot()
     except (OSError, ElementTree.ParseError):
-        return {WHOLE: "no results, exit status %d" % returncode}
+        return {WHOLE: "%s, exit status %d" % (NOTHING, returncode)}
     for case in root.iter("testcase"):
         name = re.sub(r" at 0x[0-9a-f]+", "", case.get("name", "?"))
         outcome = "ok"
@@ -132,7 +133,8 @@ def differing(plain, under):
 
 
 def compare(python, test, sides, ignored=(), again=AGAIN):
-    """{"tests": N, "flakes": [...], "differences": {test: [plain, under]}, "output": ...} of one file."""
+    """{"tests": N, "silent": TEXT, "flakes": [...], "differences": {test: [plain, under]}, "output": ...} of one file;
+    silent: how it ended where it gave no results either way."""
     runs = [[run_once(python, test, env, ignored)] for env in sides]
     differ = differing(*[run[0][0] for run in runs])
     suspects = differ
@@ -143,8 +145,10 @@ def compare(python, test, sides, ignored=(), again=AGAIN):
             run.append(run_once(python, test, env, ignored))
         seen = {name: [{run.get(name) for run, _ in side} for side in runs] for name in suspects}
         suspects = [name for name in suspects if not seen[name][0] & seen[name][1]]
-    return {"tests": len(runs[0][0][0]) - 1, "flakes": [name for name in differ if name not in suspects],
-            "differences": {name: [side[0][0].get(name, "not run") for side in runs] for name in suspects},
+    plain, under = [side[0][0] for side in runs]
+    silent = plain[WHOLE] if plain == under and plain[WHOLE].startswith(NOTHING) else ""
+    return {"tests": len(plain) - 1, "silent": silent, "flakes": [name for name in differ if name not in suspects],
+            "differences": {name: [plain.get(name, "not run"), under.get(name, "not run")] for name in suspects},
             "output": runs[1][0][1] if suspects else ""}
 
 
@@ -206,6 +210,9 @@ def judge_interpreter(python, wanted, sides, options, known_ones):
         with lock:
             row["tests"] += found["tests"]
             row["flaky"] += len(found["flakes"])
+            if found["silent"]:
+                row["silent"] += 1
+                print("%s %s: %s, with the agent or without" % (python.tag, test, found["silent"]), flush=True)
             differences = found["differences"]
             expected = {name: known("differs", known_ones, python, test + ":" + name) for name in differences}
             if len(differences) > 1 and all(one for name, one in expected.items() if name != WHOLE):
@@ -225,7 +232,7 @@ def judge_interpreter(python, wanted, sides, options, known_ones):
 
 
 def print_table(rows):
-    columns = ("files", "omitted", "tests", "same", "flaky", "listed", "unlisted")
+    columns = ("files", "omitted", "silent", "tests", "same", "flaky", "listed", "unlisted")
     print("\n%-12s" % "CPython" + "".join("%9s" % c for c in columns))
     for tag, row in rows:
         print("%-12s" % tag + "".join("%9d" % row[c] for c in columns))
@@ -241,6 +248,9 @@ def main():
                         help="tests that cannot run on this machine either way; as regrtest's -i")
     parser.add_argument("tests", nargs="*", metavar="TEST", help="test files, such as test_os (default: all)")
     options = parser.parse_args()
+    # A shell's background job has them ignored, and so had the tests, of which some wait for their KeyboardInterrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
     os.environ["PYAUDIT_INTERPRETERS"] = ":".join(options.python or []) or ASKED
     missing = [str(p) for p in (conftest.DAEMON, conftest.AGENT) if not p.exists()]

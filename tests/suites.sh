@@ -19,8 +19,7 @@ while [ $# -gt 0 ]; do
 	*) suites="$suites $1"; shift ;;
 	esac
 done
-[ $# -gt 0 ] || set -- test_deny.py test_guest.py test_origin.py test_native.py test_reach.py test_routes.py test_hostile.py \
-	test_ways_in.py test_follow.py test_tamper.py test_programs.py test_processes.py test_events.py
+[ $# -gt 0 ] || set -- .
 
 if [ "$(id -u)" -ne 0 ]; then
 	echo "suites.sh: needs root" >&2
@@ -44,11 +43,13 @@ with_pythons() { # with_pythons SUITE [OTHER]
 		export DEBIAN_FRONTEND=noninteractive
 		# A snapshot of a suite, which the mirror may be, is past its date.
 		apt-get -qq -o Acquire::Check-Valid-Until=no update
-		pythons=$(apt-cache pkgnames python3. | grep -x "python3\.[0-9]*" || :)
-		libraries=$(apt-cache pkgnames libpython3. | grep -x "libpython3\.[0-9]*" || :)
+		pythons=$(apt-cache pkgnames python3. | grep -Ex "python3\.[0-9]+(-dev|-venv)?" || :)
+		libraries=$(apt-cache pkgnames libpython3. | grep -Ex "libpython3\.[0-9]+" || :)
 		# Those of SUITE first: what runs the tests is its own.
 		apt-get -qq install -y --no-install-recommends python3 python3-pytest python3-jsonschema python3-cffi python3-flask \
-			python3-setuptools python3-venv procps strace gcc libc6-dev libevent-core-2.1-7 libcjson1 libsystemd0 >/dev/null
+			python3-setuptools python3-venv python3-pip python3-django python3-celery gunicorn python3-prometheus-client \
+			uwsgi-plugin-python3 apache2-bin libapache2-mod-wsgi-py3 python3-dev systemd fish bubblewrap git \
+			procps strace binutils gcc libc6-dev libevent-core-2.1-7 libcjson1 libsystemd0 >/dev/null
 		apt-get -qq install -y --no-install-recommends ${1:+-t "$1"} $pythons $libraries >/dev/null' \
 		sh "$2" >&2
 	rm -rf "$work/prepare/var/cache/apt/archives"/*.deb
@@ -62,11 +63,13 @@ for suite in ${suites:-trixie+sid}; do
 	tar=$(with_pythons "${suite%+*}" "$other")
 	say "$suite"
 	unpack "$work/$suite" "${suite%+*}" "$tar"
-	mkdir -p "$work/$suite/root/pyaudit/build/under-test"
+	mkdir -p "$work/$suite/root/pyaudit/build/under-test/tests"
 	(cd "$here" && tar -cf - --exclude=./build --exclude=./.git .) | tar -C "$work/$suite/root/pyaudit" -xf -
-	for part in bin sbin lib share; do
-		cp -a "$build/$part" "$work/$suite/root/pyaudit/build/under-test/"
+	# Rules and profiles are links into the tree.
+	for part in bin sbin lib libexec share; do
+		cp -RL --preserve=mode,timestamps "$build/$part" "$work/$suite/root/pyaudit/build/under-test/"
 	done
+	cp "$build"/tests/lib*.so "$work/$suite/root/pyaudit/build/under-test/tests/"
 	# .pth lines name the agent by its path.
 	sed -i "s|$build|/root/pyaudit/build/under-test|g" "$work/$suite/root/pyaudit/build/under-test/share/pyaudit/activate/"*
 	status=0

@@ -204,15 +204,15 @@ def pytest_terminal_summary(terminalreporter):
 
 # Waiting
 
-def wait_for(condition, what, seconds=10):
-    """Polls until the condition gives something true, which is returned; fails at the deadline."""
+def wait_for(condition, what, seconds=10, log=None):
+    """Polls until the condition gives something true, which is returned; fails at the deadline, with what the log says."""
     deadline = time.monotonic() + seconds * PATIENCE
     while True:
         got = condition()
         if got:
             return got
         if time.monotonic() > deadline:
-            pytest.fail("waited %d s for %s" % (seconds * PATIENCE, what))
+            pytest.fail("waited %d s for %s%s" % (seconds * PATIENCE, what, "\n" + log.read_text() if log else ""))
         time.sleep(0.01)
 
 

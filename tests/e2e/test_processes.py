@@ -5,6 +5,7 @@ arrive with its own pid and its parent's, and nothing hangs.
 PYAUDIT_REPEATS  how often each program is run (default: once)
 """
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -210,11 +211,11 @@ def serve(server, tmp_path, command, requests, ends=True, conf=""):
     port, log = free_port(), tmp_path / "log"
     (tmp_path / "app.py").write_text(APP)
     (tmp_path / "conf").write_text(conf.replace("PORT", str(port)))
-    with open(str(log), "wb") as out:
+    with open(str(log), "ab") as out:
         web = subprocess.Popen([w.replace("PORT", str(port)) for w in command], cwd=str(tmp_path), stdout=out, stderr=out,
                                stdin=subprocess.DEVNULL, env=server.env(), start_new_session=True)
     try:
-        wait_for(lambda: ask(web, port, 0, log), "the server to answer", 30)
+        wait_for(lambda: ask(web, port, 0, log), "the server to answer", 30, log)
         for n in range(1, requests):
             assert ask(web, port, n, log) == b"%d" % n
         web.send_signal(signal.SIGTERM)
@@ -296,7 +297,7 @@ APACHE = """ServerRoot "%(place)s"
 ServerName localhost
 DefaultRuntimeDir "%(place)s"
 PidFile "%(place)s/pid"
-ErrorLog "%(place)s/errors"
+ErrorLog "%(place)s/log"
 Listen 127.0.0.1:PORT
 %(modules)s
 WSGISocketPrefix "%(place)s/wsgi"
@@ -321,7 +322,9 @@ def as_no_root():
     """What makes this user's program believe that it is another one: Apache serves nothing as root."""
     if os.getuid() != 0:
         return []
-    command = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    # mod_wsgi wants one that has a home directory.
+    user = next(user for user in pwd.getpwall() if user.pw_uid and os.path.isdir(user.pw_dir))
+    command = ["unshare", "--user", "--map-user=%d" % user.pw_uid, "--map-group=%d" % user.pw_gid]
     done = subprocess.run(command + ["true"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode:
         pytest.skip("Apache does not serve as root, and there is no user namespace: %s" % done.stderr.decode().strip())
