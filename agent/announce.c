@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "announce.h"
 #include "clock.h"
@@ -31,7 +32,8 @@ struct stack {
 static struct stack *stacks; /* ANNOUNCED_STACKS */
 
 struct announced {
-	uint8_t action;
+	struct pyaudit_verdict verdict;
+	uint64_t generation; /* whose rules are in it */
 	uint32_t tid;
 	uint64_t ms;	     /* CLOCK_MONOTONIC_COARSE; 0: none */
 	uint64_t what;	     /* see act_what; 0: an object, anything fits */
@@ -40,12 +42,11 @@ struct announced {
 
 static _Thread_local struct announced announced[N_ACTS];
 
-/* The last announced program, for a second audit event of the same act. */
+/* The last announced program, where a second audit event of the same act may follow (pyaudit_is_first_of_two). */
 static _Thread_local struct {
-	bool is_first; /* another audit event is to follow */
-	struct pyaudit_verdict verdict;
-	uint64_t generation; /* whose rules are in it */
-	uint64_t path;	     /* 0: a name, which is looked for yet */
+	uint16_t event; /* 0: none follows */
+	uint32_t pid;
+	uint64_t path; /* 0: a name, which is looked for yet */
 	uint64_t words;
 } program;
 
@@ -124,15 +125,65 @@ program_words(struct pyaudit_event *event)
 }
 
 static void
-keep_program(struct pyaudit_event *event, const struct pyaudit_verdict *verdict, uint64_t generation)
+keep_program(struct pyaudit_event *event)
 {
-	program.is_first = pyaudit_is_first_of_two(event->id);
-	if (!program.is_first)
+	program.event = pyaudit_is_first_of_two(event->id) ? event->id : 0;
+	if (program.event == 0)
 		return;
-	program.verdict = *verdict;
-	program.generation = generation;
+	program.pid = (uint32_t)getpid();
 	program.path = program_path(event);
 	program.words = program_words(event);
+}
+
+/* Whether it is the process and the program of the first event. */
+static bool
+is_same_program(struct pyaudit_event *event)
+{
+	bool in_child = program.event == PYAUDIT_EV_PTY_SPAWN;
+	uint64_t path;
+
+	if (program.event == 0 || !pyaudit_is_second_of_two(program.event, event->id) ||
+	    program.pid != (uint32_t)(in_child ? getppid() : getpid()))
+		return false;
+	if (program.words == 0 || program.words != program_words(event))
+		return false;
+	path = program_path(event);
+	/* A name is looked for by subprocess in fork_exec, and by pty in os.exec. */
+	return path == program.path ? path != 0 || event->id == PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC
+				    : program.path == 0 && in_child;
+}
+
+static bool
+is_same_text(const struct pyaudit_value *a, const struct pyaudit_value *b)
+{
+	return a->type == b->type && (a->type == 0 || (a->len == b->len && memcmp(a->s, b->s, a->len) == 0));
+}
+
+/* Functions between the one that raised the first event and the one that raises the second: in pty's child execlp,
+ * execvp and _execvpe. */
+#define SECOND_DEPTH_MAX 4
+
+/* Whether the function of the standard library that raised the first event is still running, called by the same ones: code
+ * that does the same once more by itself does another act. */
+static bool
+is_same_call(struct pyaudit_event *event, const struct announced *first)
+{
+	const struct stack *stack = first->stack;
+	unsigned n;
+
+	if (stack == NULL || atomic_load_explicit(&stack->owner, memory_order_relaxed) != first->tid ||
+	    stack->n_frames == 0 || stack->caller == 0)
+		return false;
+	pyaudit_event_need_frames(event, PYAUDIT_STACK_MAX);
+	for (unsigned above = 0; above <= SECOND_DEPTH_MAX && above < event->n_frames; above++) {
+		for (n = 0; n < stack->n_frames && above + n < event->n_frames; n++)
+			if (!is_same_text(&stack->frames[n].file, &event->frames[above + n].file) ||
+			    !is_same_text(&stack->frames[n].function, &event->frames[above + n].function))
+				break;
+		if (n == stack->n_frames || above + n == event->n_frames)
+			return true;
+	}
+	return false;
 }
 
 static struct stack *
@@ -208,10 +259,13 @@ announce(struct pyaudit_event *event, const struct pyaudit_verdict *verdict, uin
 	if (stack != NULL &&
 	    (now->tid != tid || atomic_load_explicit(&stack->owner, memory_order_relaxed) != tid))
 		stack = NULL;
-	*now = (struct announced){.action = verdict->action, .tid = tid, .ms = clock_ms(CLOCK_MONOTONIC_COARSE)};
+	*now = (struct announced){.verdict = *verdict,
+				  .generation = generation,
+				  .tid = tid,
+				  .ms = clock_ms(CLOCK_MONOTONIC_COARSE)};
 	now->what = act_what(act, event);
 	if (act == ACT_PROGRAM)
-		keep_program(event, verdict, generation);
+		keep_program(event);
 	if (stack != NULL)
 		atomic_store_explicit(&stack->since_ms, now->ms, memory_order_relaxed);
 	else
@@ -239,27 +293,30 @@ announced_find(struct pyaudit_event *event)
 	return found;
 }
 
-bool
+struct announced *
 announced_second(struct pyaudit_event *event)
 {
-	if (!program.is_first || !pyaudit_is_second_of_two(event->id) || announced_find(event) == NULL ||
-	    program.words == 0 || program.words != program_words(event) ||
-	    (program.path != 0 && program.path != program_path(event)))
-		return false;
-	program.is_first = false;
-	return true;
+	struct announced *first;
+
+	if (!is_same_program(event))
+		return NULL;
+	first = announced_find(event);
+	if (first == NULL || !is_same_call(event, first))
+		return NULL;
+	program.event = 0;
+	return first;
 }
 
-bool
-announced_is_told(const struct pyaudit_verdict *verdict, uint64_t generation)
+const struct pyaudit_verdict *
+announced_verdict(const struct announced *found, uint64_t generation)
 {
-	return program.generation == generation && pyaudit_verdict_is_told(verdict, &program.verdict);
+	return found->generation == generation ? &found->verdict : NULL;
 }
 
 uint8_t
 announced_action(const struct announced *found)
 {
-	return found->action;
+	return found->verdict.action;
 }
 
 void

@@ -28,11 +28,11 @@ size_t announce_use(void *room);
 /* The audit layer let @event pass with @verdict, by the policy of @generation, in this thread @tid. */
 void announce(struct pyaudit_event *event, const struct pyaudit_verdict *verdict, uint64_t generation, uint32_t tid,
 	      bool packages);
-/* Whether @event is the second audit event of an act whose first one was announced, with the same program and words.
- * The third is an act of its own again. */
-bool announced_second(struct pyaudit_event *event);
-/* Whether what @verdict says of it was told with the first one. */
-bool announced_is_told(const struct pyaudit_verdict *verdict, uint64_t generation);
+/* The first audit event of the act of which @event is the second, or NULL: the same program with the same words, raised
+ * within the call that raised the first. The third is an act of its own again. */
+struct announced *announced_second(struct pyaudit_event *event);
+/* What was said of it, by the policy of @generation; NULL: by another one. */
+const struct pyaudit_verdict *announced_verdict(const struct announced *announced, uint64_t generation);
 /* What was announced in this thread and @event carries out, or NULL. */
 struct announced *announced_find(struct pyaudit_event *event);
 uint8_t announced_action(const struct announced *announced);

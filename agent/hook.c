@@ -392,10 +392,13 @@ static __attribute__((noinline)) void
 announce_act(const struct policy *policy, const struct pyaudit_slot *slot, struct pyaudit_event *event,
 	     struct pyaudit_verdict *verdict)
 {
-	event->announced = announced_second(event);
-	if (event->announced && announced_is_told(verdict, policy->generation))
-		*verdict = (struct pyaudit_verdict){.action = pyaudit_slot_action(slot)};
-	else if (verdict->action < PYAUDIT_ACTION_BLOCK)
+	struct announced *first = announced_second(event);
+	const struct pyaudit_verdict *told = first != NULL ? announced_verdict(first, policy->generation) : NULL;
+
+	event->announced = first != NULL;
+	if (told != NULL && pyaudit_verdict_tell_once(policy->image, slot, verdict, told))
+		return;
+	if (verdict->action < PYAUDIT_ACTION_BLOCK)
 		announce(event, verdict, policy->generation, thread_id(), wants_packages(policy));
 }
 
@@ -534,7 +537,7 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 		look_for_daemon(clock_ns(CLOCK_REALTIME), LOOK_NS);
 		return GO_ON;
 	}
-	if (UNLIKELY(id == PYAUDIT_EV_OS_EXEC) && pyaudit_verdict_is_of_act(&verdict) &&
+	if (UNLIKELY(id == PYAUDIT_EV_OS_EXEC) && verdict.action >= PYAUDIT_ACTION_ALERT &&
 	    is_passed_over(policy, &event, args, &verdict, &rule))
 		return rule;
 	if ((slot->flags & PYAUDIT_SLOT_ANNOUNCE) != 0)
@@ -548,6 +551,16 @@ judge(const struct policy *policy, const struct pyaudit_slot *slot, const char *
 	if (UNLIKELY(verdict.action == PYAUDIT_ACTION_KILL))
 		end_process((uint32_t)getpid());
 	return LIKELY(verdict.action < PYAUDIT_ACTION_BLOCK) ? GO_ON : verdict.hits[0];
+}
+
+/* One act, one event: whether the audit layer told of it, and saw no less in it. */
+static bool
+is_told(const struct policy *policy, const struct pyaudit_verdict *verdict, const struct announced *announced)
+{
+	const struct pyaudit_verdict *told = announced_verdict(announced, policy->generation);
+
+	return told != NULL ? pyaudit_verdict_adds_nothing(policy->image, verdict, told)
+			    : verdict->action <= announced_action(announced);
 }
 
 /*
@@ -595,8 +608,7 @@ judge_native(const struct policy *policy, const struct pyaudit_slot *slot, const
 			context_keep(&event, verdict.action, (uint32_t)syscall(SYS_gettid));
 		return 0;
 	}
-	/* One act, one event: told here only if the audit layer did not, or saw less in it. */
-	if (event.announced && verdict.action <= announced_action(raised.announced)) {
+	if (event.announced && is_told(policy, &verdict, raised.announced)) {
 		if (is_real == NULL || is_real(data))
 			announced_done(raised.announced);
 		return 0;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "search.h"
 #include "clock.h"
@@ -19,6 +20,7 @@
 /* The attempt that was refused last. Small: thread-local memory is scarce in libraries. */
 static _Thread_local struct {
 	const void *words;
+	uint32_t pid; /* a forked child's attempt is another search */
 	uint64_t dev, ino;
 	uint64_t path; /* hash */
 	uint64_t ms;   /* CLOCK_MONOTONIC_COARSE */
@@ -70,11 +72,12 @@ search_step(struct pyaudit_event *event, PyObject *args)
 	words = python.PyTuple_GetItem(args, 1);
 	hash = hash_of(path);
 	ms = clock_ms(CLOCK_MONOTONIC_COARSE);
-	again = last.words == words && last.dev == st.st_dev && last.ino == st.st_ino &&
+	again = last.words == words && last.pid == (uint32_t)getpid() && last.dev == st.st_dev && last.ino == st.st_ino &&
 		last.path != hash && ms - last.ms < SEARCH_MS;
 	if (again)
 		return SEARCH_AGAIN;
 	last.words = words;
+	last.pid = (uint32_t)getpid();
 	last.dev = st.st_dev;
 	last.ino = st.st_ino;
 	last.path = hash;

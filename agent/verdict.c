@@ -657,22 +657,6 @@ add_hit(struct judge *j, unsigned number, const struct pyaudit_rule *rule)
 		verdict->n_hits++;
 }
 
-bool
-pyaudit_verdict_is_told(const struct pyaudit_verdict *second, const struct pyaudit_verdict *first)
-{
-	if (!pyaudit_verdict_is_of_act(second) || second->action > first->action)
-		return false;
-	for (unsigned i = 0; i < second->n_hits; i++) {
-		unsigned k = 0;
-
-		while (k < first->n_hits && first->hits[k] != second->hits[i])
-			k++;
-		if (k == first->n_hits)
-			return false;
-	}
-	return true;
-}
-
 /* Looks at rule @i of the program. To look twice changes nothing; the memo only saves time. */
 static void
 consider(struct judge *j, unsigned i)
@@ -1090,6 +1074,53 @@ pyaudit_image_rule_ack_ms(const void *image, unsigned rule)
 	const struct pyaudit_rule *rules = at(image, head->rules);
 
 	return rule < get32(head->n_rules) ? get16(rules[rule].ack_ms) : 0;
+}
+
+static bool
+has_hit(const struct pyaudit_verdict *verdict, uint16_t rule)
+{
+	unsigned i = 0;
+
+	while (i < verdict->n_hits && verdict->hits[i] != rule)
+		i++;
+	return i < verdict->n_hits;
+}
+
+bool
+pyaudit_verdict_adds_nothing(const void *image, const struct pyaudit_verdict *second,
+			     const struct pyaudit_verdict *first)
+{
+	const struct pyaudit_rule *rules = at(image, ((const struct pyaudit_image *)image)->rules);
+
+	if (second->action > first->action)
+		return false;
+	for (unsigned i = 0; i < second->n_hits; i++) {
+		const struct pyaudit_rule *rule = &rules[second->hits[i]];
+
+		if ((rule->action >= PYAUDIT_ACTION_ALERT || (rule->flags & PYAUDIT_RULE_MEMORY) != 0) &&
+		    !has_hit(first, second->hits[i]))
+			return false;
+	}
+	return true;
+}
+
+bool
+pyaudit_verdict_tell_once(const void *image, const struct pyaudit_slot *slot, struct pyaudit_verdict *second,
+			  const struct pyaudit_verdict *first)
+{
+	const struct pyaudit_rule *rules = at(image, ((const struct pyaudit_image *)image)->rules);
+	uint8_t action = pyaudit_slot_action(slot);
+
+	if (!pyaudit_verdict_adds_nothing(image, second, first))
+		return false;
+	if (second->action < PYAUDIT_ACTION_ALERT && !second->is_counted)
+		return true;
+	for (unsigned i = 0; i < second->n_hits; i++)
+		if (rules[second->hits[i]].action == PYAUDIT_ACTION_RECORD &&
+		    (rules[second->hits[i]].flags & PYAUDIT_RULE_MEMORY) == 0)
+			action = PYAUDIT_ACTION_RECORD;
+	*second = (struct pyaudit_verdict){.action = action};
+	return true;
 }
 
 unsigned

@@ -20,15 +20,14 @@ struct pyaudit_verdict {
 	uint8_t is_counted; /* 1: a rule with memory matched */
 };
 
-/* Alerts, and what counts for one, are of acts: whether one that is several events is told of, and counted, once. */
-static inline bool
-pyaudit_verdict_is_of_act(const struct pyaudit_verdict *verdict)
-{
-	return verdict->action >= PYAUDIT_ACTION_ALERT || verdict->is_counted;
-}
-
-/* Whether all that @second, of the second event of an act, has to say of it was told with @first. */
-bool pyaudit_verdict_is_told(const struct pyaudit_verdict *second, const struct pyaudit_verdict *first);
+/* Whether @second has nothing to say of an act of which @first was told: no stronger action, and no rule that alerts or
+ * counts and was not among the first's. Both are of this image. */
+bool pyaudit_verdict_adds_nothing(const void *image, const struct pyaudit_verdict *second,
+				  const struct pyaudit_verdict *first);
+/* Of the second audit event of an act: alerts, and what counts for one, are of acts, and where @second adds nothing to
+ * @first what is left of it is the record, where rules or the slot ask for one. False: it adds something, and is as it was. */
+bool pyaudit_verdict_tell_once(const void *image, const struct pyaudit_slot *slot, struct pyaudit_verdict *second,
+			       const struct pyaudit_verdict *first);
 
 /* Conditions on proc.* fields are evaluated once per process and image into these bits. */
 struct pyaudit_proc_bits {

@@ -248,9 +248,6 @@ def main():
                         help="tests that cannot run on this machine either way; as regrtest's -i")
     parser.add_argument("tests", nargs="*", metavar="TEST", help="test files, such as test_os (default: all)")
     options = parser.parse_args()
-    # A shell's background job has them ignored, and so had the tests, of which some wait for their KeyboardInterrupt.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
     os.environ["PYAUDIT_INTERPRETERS"] = ":".join(options.python or []) or ASKED
     missing = [str(p) for p in (conftest.DAEMON, conftest.AGENT) if not p.exists()]

@@ -75,11 +75,11 @@ image_for(struct replay *replay, const struct capture_policy *policy, const void
 static void
 keep_first(struct replay *replay, const struct pyaudit_decoded *d, const void *image, const struct pyaudit_verdict *verdict)
 {
-	replay->firsts[replay->n_firsts++ % REPLAY_FIRSTS_MAX] =
-		(struct replay_first){.pid = d->pid, .tid = d->tid, .image = image, .verdict = *verdict};
+	replay->firsts[replay->n_firsts++ % REPLAY_FIRSTS_MAX] = (struct replay_first){
+		.pid = d->pid, .tid = d->tid, .event = d->event.id, .image = image, .verdict = *verdict};
 }
 
-/* The first event of the act whose second one this is: the newest of its thread or, where a child does it, of the parent. */
+/* The first event of the act whose second one this is: the newest of its thread or, of pty.spawn, of its parent. */
 static const struct replay_first *
 first_of(const struct replay *replay, const struct capture_event *captured)
 {
@@ -90,7 +90,9 @@ first_of(const struct replay *replay, const struct capture_event *captured)
 	for (unsigned i = 1; i <= n; i++) {
 		const struct replay_first *first = &replay->firsts[(replay->n_firsts - i) % REPLAY_FIRSTS_MAX];
 
-		if (first->tid == d->tid || (parent->type == PYAUDIT_TAG_INT && parent->i == first->pid))
+		if (pyaudit_is_second_of_two(first->event, d->event.id) &&
+		    (first->event == PYAUDIT_EV_PTY_SPAWN ? parent->type == PYAUDIT_TAG_INT && parent->i == first->pid
+							  : first->tid == d->tid))
 			return first;
 	}
 	return NULL;
@@ -108,11 +110,9 @@ tell_once(struct replay *replay, const struct capture_event *captured, const voi
 		return;
 	if (pyaudit_is_first_of_two(event->id))
 		keep_first(replay, captured->decoded, image, verdict);
-	if (!event->announced || !pyaudit_is_second_of_two(event->id))
-		return;
-	first = first_of(replay, captured);
-	if (first != NULL && first->image == image && pyaudit_verdict_is_told(verdict, &first->verdict))
-		*verdict = (struct pyaudit_verdict){.action = pyaudit_slot_action(slot)};
+	first = event->announced ? first_of(replay, captured) : NULL;
+	if (first != NULL && first->image == image)
+		(void)pyaudit_verdict_tell_once(image, slot, verdict, &first->verdict);
 }
 
 /* The daemon's own findings are alerts whatever the rules say. */

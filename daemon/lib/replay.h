@@ -29,6 +29,7 @@ struct replay {
 	struct pyaudit_proc_bits bits;
 	struct replay_first {
 		uint32_t pid, tid;
+		uint16_t event;
 		const void *image;
 		struct pyaudit_verdict verdict;
 	} firsts[REPLAY_FIRSTS_MAX];

@@ -113,10 +113,12 @@ pyaudit_is_first_of_two(unsigned event)
 }
 
 static inline bool
-pyaudit_is_second_of_two(unsigned event)
+pyaudit_is_second_of_two(unsigned first, unsigned event)
 {
-	return event == PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC || event == PYAUDIT_EV_OS_POSIX_SPAWN ||
-	       event == PYAUDIT_EV_OS_EXEC;
+	return first == PYAUDIT_EV_PTY_SPAWN
+		       ? event == PYAUDIT_EV_OS_EXEC
+		       : first == PYAUDIT_EV_SUBPROCESS_POPEN && (event == PYAUDIT_EV_POSIXSUBPROCESS_FORK_EXEC ||
+								  event == PYAUDIT_EV_OS_POSIX_SPAWN);
 }
 
 /* The event's number, or PYAUDIT_EV_OTHER. Linear: for tools and compilers, not for the hook. */

@@ -61,7 +61,7 @@ enum pyaudit_severity {
 enum pyaudit_record_flags {
 	PYAUDIT_REC_OBSERVED = 1 << 0, /* the action would have been `block`, but for observe mode */
 	PYAUDIT_REC_CUT = 1 << 1,      /* something did not fit whole */
-	PYAUDIT_REC_ANNOUNCED = 1 << 3, /* an audit event told of the act before; of the audit layer: pyaudit_is_second_of_two */
+	PYAUDIT_REC_ANNOUNCED = 1 << 3, /* an audit event told of the act before; of the audit layer: the act's first one */
 	PYAUDIT_REC_FORKED = 1 << 2,   /* raised in a forked child before its own ring was there */
 };
 

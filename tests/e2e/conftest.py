@@ -30,6 +30,10 @@ DAEMON = BUILD / "sbin/pyauditd"
 SANITIZED = os.environ.get("PYAUDIT_SANITIZE", "")
 PATIENCE = 5 if SANITIZED else 1
 
+# A shell's background job has them ignored, and so would what it starts: programs that wait for their KeyboardInterrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
 
 def find_agent():
     tree = pathlib.Path(os.environ.get("PYAUDIT_AGENT_FROM") or BUILD)

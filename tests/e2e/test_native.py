@@ -63,13 +63,21 @@ def test_what_the_audit_layer_told_is_not_told_again(ctl_run, python, act):
     assert layers and set(layers) == {"audit"}, result.kind("event")
 
 
+# Raises events as subprocess does: within a call of the standard library.
+AS_SUBPROCESS = """
+import os, subprocess, sys
+def as_subprocess(*events):
+    space = {"sys": sys, "events": events}
+    exec(compile("def _execute_child():\\n    for e in events: sys.audit(*e)", subprocess.__file__, "exec"), space)
+    space["_execute_child"]()
+"""
 # One act each, and the audit events it may be: subprocess raises a second one (os.posix_spawn, or from 3.14 on
 # _posixsubprocess.fork_exec), and so does the child of pty.spawn (os.exec).
 ACTS = dict(TOLD, **{
     "subprocess by posix_spawn": "subprocess.run(['/bin/true', 'x'], close_fds=False)",
-    "subprocess by fork_exec": ("sys.audit('subprocess.Popen', 'true', ['true', 'x'], None, None); "
-                                "sys.audit('_posixsubprocess.fork_exec', [b'/nowhere/true', b'/bin/true'], [b'true', b'x'], None)"),
-    "pty.spawn": "import pty; pty.spawn(['true', 'x'])",
+    "subprocess by fork_exec": "as_subprocess(('subprocess.Popen', 'true', ['true', 'x'], None, None), "
+                               "('_posixsubprocess.fork_exec', [b'/nowhere/true', b'/bin/true'], [b'true', b'x'], None))",
+    "pty.spawn": "import pty; pty.spawn(['/bin/true', 'x'])",
     "os.posix_spawn": "os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)",
 })
 ALERTED = rule("a-program", "@exec", action="alert")
@@ -77,7 +85,7 @@ ALERTED = rule("a-program", "@exec", action="alert")
 
 @pytest.mark.parametrize("act", ACTS)
 def test_one_act_is_one_alert(ctl_run, python, act):
-    code = "import os, subprocess, sys\nfor i in range(3):\n    " + ACTS[act]
+    code = AS_SUBPROCESS + "for i in range(3):\n    " + ACTS[act]
     result = ctl_run([python, "-I", "-c", code], ALERTED)
     assert result.returncode == 0 and len(result.kind("alert")) == 3, result.kind("alert")
     # Counted once as well.
@@ -86,36 +94,58 @@ def test_one_act_is_one_alert(ctl_run, python, act):
     assert result.returncode == 0 and not result.kind("alert"), result.kind("alert")
 
 
-# What is announced by one event and done by another one, with the number of alerts.
+POPEN = "('subprocess.Popen', '/bin/true', ['true'], None, None)"
+SPAWN = "('os.posix_spawn', '/bin/true', ['true'], None)"
+ITSELF = "os.waitpid(os.posix_spawn('/bin/true', ['/bin/true', 'x'], os.environ), 0)"
+CHILDREN = """
+for i in range(4):
+    if os.fork() == 0:
+        os.execv('/bin/true', ['/bin/true', 'x'])
+    os.wait()
+"""
+# Acts that look like the second event of one that was told, with the number of alerts.
 OTHERS = {
-    "other words": ("sys.audit('subprocess.Popen', '/bin/true', ['true'], None, None)\n"
-                    "os.waitpid(os.posix_spawn('/bin/true', ['true', 'x'], {}), 0)", 2),
-    "another program": ("sys.audit('subprocess.Popen', '/usr/bin/true', ['true'], None, None)\n"
-                        "os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)", 2),
-    "once more": ("sys.audit('subprocess.Popen', '/bin/true', ['true'], None, None)\n"
-                  "for i in range(3): os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)", 3),
-    "not said by Popen": ("sys.audit('os.system', 'true')\nos.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)", 2),
-    "another thread": ("import threading\nsys.audit('subprocess.Popen', '/bin/true', ['true'], None, None)\n"
-                       "t = threading.Thread(target=lambda: os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0))\n"
-                       "t.start(); t.join()", 2),
+    "other words": ("as_subprocess(%s, ('os.posix_spawn', '/bin/true', ['true', 'x'], None))" % POPEN, 2),
+    "another program": ("as_subprocess(%s, ('os.posix_spawn', '/usr/bin/true', ['true'], None))" % POPEN, 2),
+    "a name": ("as_subprocess(('subprocess.Popen', 'true', ['true'], None, None), %s)" % SPAWN, 2),
+    "once more": ("as_subprocess(%s, %s, %s, %s)" % (POPEN, SPAWN, SPAWN, SPAWN), 3),
+    "not said by Popen": ("as_subprocess(('os.system', 'true'), %s)" % SPAWN, 2),
+    "another thread": ("import threading\ndef other(*events):\n"
+                       "    t = threading.Thread(target=as_subprocess, args=events); t.start(); t.join()\n"
+                       "other(%s)\nother(%s)" % (POPEN, SPAWN), 2),
+    "by itself": ("subprocess.run(['/bin/true', 'x'], preexec_fn=lambda: None)\n" + ITSELF, 2),
+    "children": ("sys.audit('subprocess.Popen', '/bin/true', ['/bin/true', 'x'], None, None)" + CHILDREN, 5),
+    "children after a terminal": ("import pty\npty.spawn(['/bin/true', 'x'])" + CHILDREN, 5),
+    "children's searches": ("words = ['/bin/true', 'x']\ntry: sys.audit('os.exec', '/bin/true', words, None)\n"
+                            "finally: pass" + CHILDREN.replace("['/bin/true', 'x']", "words").replace("/bin/t", "/bin//t"), 5),
 }
 
 
 @pytest.mark.parametrize("what", OTHERS)
 def test_an_act_that_was_not_told_of_is_an_alert(ctl_run, python_few, what):
     code, n = OTHERS[what]
-    result = ctl_run([python_few, "-I", "-c", "import os, sys\n" + code], ALERTED)
+    result = ctl_run([python_few, "-I", "-c", AS_SUBPROCESS + code], ALERTED)
     assert result.returncode == 0 and len(result.kind("alert")) == n, result.kind("alert")
 
 
-def test_each_rule_says_what_it_has_to_say(ctl_run, python_few):
-    """One that holds for the second event of an act alone, and one that is stronger there."""
+def test_each_rule_says_what_it_has_to_say(ctl_run, python_few, tmp_path):
+    """One that holds for the second event of an act alone, one that is stronger there, one that records, and one that
+    holds for the path alone that libc is given."""
     code = "import subprocess\ntry: subprocess.run(['/bin/true', 'x'], close_fds=False)\nexcept PermissionError: pass"
-    second = "_posixsubprocess.fork_exec" if python_few.version >= (3, 14) else "os.posix_spawn"
+    second = ["os.posix_spawn", "_posixsubprocess.fork_exec"]
     for action in ("alert", "block"):
-        result = ctl_run([python_few, "-I", "-c", code], ALERTED, rule("second", ["os.posix_spawn", second], action=action))
+        result = ctl_run([python_few, "-I", "-c", code], ALERTED, rule("second", second, action=action))
         said = [(a["event"], sorted(a["rules"])) for a in result.kind("alert")]
         assert said == [("subprocess.Popen", ["a-program"]), (said[-1][0], ["a-program", "second"])], said
+    result = ctl_run([python_few, "-I", "-c", code], ALERTED, rule("kept", "@exec", action="record"), options=["--record", "tamper"])
+    assert [a["event"] for a in result.kind("alert")] == ["subprocess.Popen"], result.events
+    assert sum(len(result.kind("event", event=name)) for name in second) == 1, result.events
+    (tmp_path / "true").symlink_to("/bin/true")
+    found = rule("by-path", "@exec", "exec.path under '%s'" % tmp_path, action="alert")
+    code = "import os, subprocess\nos.environ['PATH'] = '/nowhere:%s:' + os.environ['PATH']\nsubprocess.run(['true', 'x'])" % tmp_path
+    result = ctl_run([python_few, "-I", "-c", code], ALERTED, found)
+    said = [(a["layer"], sorted(a["rules"])) for a in result.kind("alert")]
+    assert said == [("audit", ["a-program"]), ("libc", ["a-program", "by-path"])], said
 
 
 def test_what_it_did_not_tell_is_told_by_libc(ctl_run, python):
