@@ -58,7 +58,7 @@ def ctl(*arguments, code=0):
 def make_shop(folder):
     import pytest
     if subprocess.run([str(SYSTEM), "-c", "import flask"], stderr=subprocess.DEVNULL).returncode:
-        pytest.skip("flask is not installed for %s" % SYSTEM)
+        pytest.skip("flask is not installed for %s" % SYSTEM.tag)
     (folder / "templates").mkdir(parents=True)
     (folder / "orders").mkdir()
     (folder / "templates/index.html").write_text("<p>Hello {{ name }}</p>")
