@@ -12,6 +12,7 @@
 #include "announce.h"
 #include "clock.h"
 #include "origin.h"
+#include "sums.h"
 
 /* Acts that both layers see. */
 enum act {
@@ -83,11 +84,7 @@ act_of(uint16_t event)
 static uint64_t
 hash_of(const struct pyaudit_value *text)
 {
-	uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-
-	for (uint32_t i = 0; i < text->len; i++)
-		hash = (hash ^ (unsigned char)text->s[i]) * UINT64_C(0x100000001b3);
-	return hash != 0 ? hash : 1;
+	return text_hash(text->s, text->len);
 }
 
 /* What is acted on, as both layers name it: a program by its name, a peer by its port (Python may

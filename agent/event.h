@@ -115,11 +115,11 @@ pyaudit_event_need_frames(struct pyaudit_event *event, unsigned n)
 	}
 }
 
-/* Makes sure that the frames that are there have their lines. */
+/* Makes sure that the frames that are there have their lines. Where there are none, this thread may not be one that looks. */
 static inline void
 pyaudit_event_need_lines(struct pyaudit_event *event)
 {
-	if (!event->lines_asked && event->lines != NULL) {
+	if (!event->lines_asked && event->n_frames > 0 && event->lines != NULL) {
 		event->lines_asked = true;
 		event->lines(event);
 	}

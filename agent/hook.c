@@ -214,14 +214,6 @@ fetch_native_origin(struct pyaudit_event *event, unsigned n_wanted)
 		fetch_origin(event, n_wanted);
 }
 
-/* Asked for where there are frames, so that this thread may look. What was announced has its lines. */
-static void
-fetch_native_lines(struct pyaudit_event *event)
-{
-	if (event->n_frames > 0)
-		origin_lines(event);
-}
-
 static bool
 wants_packages(const struct policy *policy)
 {
@@ -588,7 +580,7 @@ judge_native(const struct policy *policy, const struct pyaudit_slot *slot, const
 		.n_args = (uint8_t)n_args,
 		.frames = frames,
 		.origin = fetch_native_origin,
-		.lines = fetch_native_lines,
+		.lines = origin_lines,
 		.packages = origin_packages,
 		.data = &raised,
 		.scratch = room.scratch,

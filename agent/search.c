@@ -14,6 +14,7 @@
 #include "search.h"
 #include "clock.h"
 #include "status.h"
+#include "sums.h"
 
 #define SEARCH_PATH_MAX 1024 /* longer ones are acts of their own */
 
@@ -46,21 +47,12 @@ plain_path(struct pyaudit_event *event, char path[SEARCH_PATH_MAX])
 	return true;
 }
 
-static uint64_t
-hash_of(const char *s)
-{
-	uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-
-	for (; *s != '\0'; s++)
-		hash = (hash ^ (unsigned char)*s) * UINT64_C(0x100000001b3);
-	return hash;
-}
-
 enum search_step
 search_step(struct pyaudit_event *event, PyObject *args)
 {
 	char path[SEARCH_PATH_MAX];
 	const void *words;
+	uint32_t pid = (uint32_t)getpid();
 	uint64_t hash, ms;
 	struct stat st;
 	bool again;
@@ -70,14 +62,14 @@ search_step(struct pyaudit_event *event, PyObject *args)
 	if (status_at(AT_FDCWD, path, &st) != 0)
 		return errno == ENOENT || errno == ENOTDIR ? SEARCH_MISSING : SEARCH_NONE;
 	words = python.PyTuple_GetItem(args, 1);
-	hash = hash_of(path);
+	hash = text_hash(path, strlen(path));
 	ms = clock_ms(CLOCK_MONOTONIC_COARSE);
-	again = last.words == words && last.pid == (uint32_t)getpid() && last.dev == st.st_dev && last.ino == st.st_ino &&
+	again = last.words == words && last.pid == pid && last.dev == st.st_dev && last.ino == st.st_ino &&
 		last.path != hash && ms - last.ms < SEARCH_MS;
 	if (again)
 		return SEARCH_AGAIN;
 	last.words = words;
-	last.pid = (uint32_t)getpid();
+	last.pid = pid;
 	last.dev = st.st_dev;
 	last.ino = st.st_ino;
 	last.path = hash;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sums over text, by which what is known is found again (memo.c) and an image that is torn is told (verdict.c). libc only. */
+/* Sums over text, by which what is known is found again (memo.c, announce.c, search.c) and an image that is torn is told (verdict.c). libc only. */
 #ifndef AGENT_SUMS_H
 #define AGENT_SUMS_H
 
@@ -31,6 +31,17 @@ add_words(struct sums *sums, words2 words)
 {
 	sums->sum += words;
 	sums->sum_of_sums += sums->sum;
+}
+
+/* FNV-1a; never 0. For what is asked seldom. */
+static inline uint64_t
+text_hash(const char *s, size_t len)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ (unsigned char)s[i]) * UINT64_C(0x100000001b3);
+	return hash != 0 ? hash : 1;
 }
 
 static inline words2

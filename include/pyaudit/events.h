@@ -6,8 +6,8 @@
 #ifndef PYAUDIT_EVENTS_H
 #define PYAUDIT_EVENTS_H
 
-#include <stddef.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Number of an event on the wire. 0 is an event that the table does not know: libraries and

@@ -116,8 +116,7 @@ OTHERS = {
     "by itself": ("subprocess.run(['/bin/true', 'x'], preexec_fn=lambda: None)\n" + ITSELF, 2),
     "children": ("sys.audit('subprocess.Popen', '/bin/true', ['/bin/true', 'x'], None, None)" + CHILDREN, 5),
     "children after a terminal": ("import pty\npty.spawn(['/bin/true', 'x'])" + CHILDREN, 5),
-    "children's searches": ("words = ['/bin/true', 'x']\ntry: sys.audit('os.exec', '/bin/true', words, None)\n"
-                            "finally: pass" + CHILDREN.replace("['/bin/true', 'x']", "words").replace("/bin/t", "/bin//t"), 5),
+    "children's searches": ("words = ['/bin/true', 'x']\nsys.audit('os.exec', '/bin/true', words, None)" + CHILDREN.replace("['/bin/true', 'x']", "words").replace("/bin/t", "/bin//t"), 5),
 }
 
 

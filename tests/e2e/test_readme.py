@@ -59,8 +59,10 @@ def test_command(command, tmp_path):
     done = subprocess.run(["sh", "-c", command], cwd=str(tmp_path), env=env, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60 * PATIENCE)
     said = (done.stdout + done.stderr).decode()
+    # Code that an event tells of has words of its own.
+    said = re.sub(r"^[0-9:.]+ event .*\n", "", said, flags=re.M)
     assert done.returncode in (0, 1), said
-    assert "command not found" not in said and ": not found" not in said and "No such file" not in said, said
+    assert "not found" not in said and "No such file" not in said, said
     if done.returncode == 1:
         assert "denied" in said or "refused" in said, said
 
