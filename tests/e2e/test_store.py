@@ -3,6 +3,7 @@
 agents it had, and reads to their end those that ended meanwhile."""
 import array
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -41,22 +42,31 @@ class Manager(Daemon):
 
     def listen(self):
         while True:
-            text, ancillary, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(16 * 4))
+            select.select([self.socket], [], [])
+            with self.lock:
+                self.take()
+
+    def take(self):
+        """All that was sent so far. Under the lock."""
+        while True:
+            try:
+                text, ancillary, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(16 * 4), socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
             fds = array.array("i")
             for _, _, data in ancillary:
                 fds.frombytes(data[:len(data) - len(data) % 4])
             lines = dict(line.split("=", 1) for line in text.decode().splitlines() if "=" in line)
             name = lines.get("FDNAME")
-            with self.lock:
-                if lines.get("FDSTORE"):
-                    assert lines.get("FDPOLL") == "0"
-                    self.store += [(name, fd) for fd in fds]
-                    self.seen.add(name)
-                elif lines.get("FDSTOREREMOVE"):
-                    self.removed.add(name)
-                    for held in [held for held in self.store if held[0] == name]:
-                        os.close(held[1])
-                        self.store.remove(held)
+            if lines.get("FDSTORE"):
+                assert lines.get("FDPOLL") == "0"
+                self.store += [(name, fd) for fd in fds]
+                self.seen.add(name)
+            elif lines.get("FDSTOREREMOVE"):
+                self.removed.add(name)
+                for held in [held for held in self.store if held[0] == name]:
+                    os.close(held[1])
+                    self.store.remove(held)
 
     def names(self):
         with self.lock:
@@ -64,6 +74,7 @@ class Manager(Daemon):
 
     def start(self):
         with self.lock:
+            self.take()  # as systemd does: what a service said counts before its end
             store = list(reversed(self.store))  # the order is nobody's promise
         with open(str(self.log_path), "ab") as log:
             self.process = subprocess.Popen(
