@@ -15,10 +15,6 @@
 #include "grams.h"
 #include "vectors.h"
 
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
-
 #define get16(v) pyaudit_load16((v).b)
 #define get32(v) pyaudit_load32((v).b)
 #define LIKELY(x) __builtin_expect(!!(x), 1)
@@ -453,7 +449,7 @@ suspects64(const struct pyaudit_gram_whole *whole, __mmask64 there, const char *
 	       _mm512_mask_testn_epi8_mask(there, _mm512_or_si512(here, next), but_lowest);
 }
 
-/* Of 4 bytes at least. May no gram of 4 bytes stand in this path, and no slash before a slash or a dot? Both are
+/* May no gram of 4 bytes stand in this path of 4 bytes at least, and no slash before a slash or a dot? Both are
  * seen in the same bytes. */
 static __attribute__((noinline, TARGET_64)) bool
 path_has_none_64(const struct pyaudit_gram_whole *whole, const char *s, size_t len)
@@ -467,11 +463,73 @@ path_has_none_64(const struct pyaudit_gram_whole *whole, const char *s, size_t l
 	return (any | suspects64(whole, pyaudit_first_64(n), s)) == 0;
 }
 
+/* The groups that have byte @k of a gram at each of 32 places: of a byte that is not ASCII, none. */
+static inline __attribute__((always_inline, target("avx2"))) __m256i
+ascii_groups32(const struct masks32 *masks, const char *s, size_t k)
+{
+	__m256i bytes = _mm256_loadu_si256((const void *)(s + k));
+	__m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(0x0f));
+
+	return _mm256_and_si256(_mm256_shuffle_epi8(masks->low[k], bytes), _mm256_shuffle_epi8(masks->high[k], high));
+}
+
+/* The same question, of PYAUDIT_ONE_LOOK_32 bytes at least. No is the answer where one is not ASCII. */
+static inline __attribute__((always_inline, target("avx2"))) bool
+path_has_none32(const struct pyaudit_gram_masks *tables, size_t first, size_t n_masks, const char *s, size_t len)
+{
+	const char *end = s + len - 3, *last = end - 32;
+	/* What was found so far, and all bytes: in their highest bits is whether they are ASCII. */
+	__m256i found = _mm256_setzero_si256(), all = found, groups;
+	struct masks32 masks;
+
+	if (((end[0] | end[1] | end[2]) & 0x80) != 0 || pyaudit_is_odd_slash(end[0], end[1]) ||
+	    pyaudit_is_odd_slash(end[1], end[2]))
+		return false;
+	load32(&masks, tables, 0);
+	if (n_masks > 1)
+		load32(&masks, tables, 1);
+	if (n_masks > 2)
+		load32(&masks, tables, 2);
+	if (n_masks > 3)
+		load32(&masks, tables, 3);
+	for (;; s += 32) {
+		s = s < last ? s : last; /* overlaps the step before */
+		groups = ascii_groups32(&masks, s + first, 0);
+		if (n_masks > 1)
+			groups = _mm256_and_si256(groups, ascii_groups32(&masks, s + first, 1));
+		if (n_masks > 2)
+			groups = _mm256_and_si256(groups, ascii_groups32(&masks, s + first, 2));
+		if (n_masks > 3)
+			groups = _mm256_and_si256(groups, ascii_groups32(&masks, s + first, 3));
+		found = _mm256_or_si256(found, _mm256_or_si256(groups, pyaudit_odd_slashes_at(s)));
+		all = _mm256_or_si256(all, _mm256_loadu_si256((const void *)s));
+		if (s == last)
+			return _mm256_testz_si256(found, found) != 0 && _mm256_movemask_epi8(all) == 0;
+	}
+}
+
+static __attribute__((noinline, target("avx2"))) bool
+path_has_none_32(const struct pyaudit_gram_masks *tables, size_t first, size_t n_masks, const char *s, size_t len)
+{
+	if (LIKELY(n_masks == 3))
+		return path_has_none32(tables, first, 3, s, len);
+	if (n_masks == 2)
+		return path_has_none32(tables, first, 2, s, len);
+	return n_masks == 1 ? path_has_none32(tables, first, 1, s, len) : path_has_none32(tables, first, 4, s, len);
+}
+
 bool
 pyaudit_grams_none_in_path(const uint8_t *base, const struct pyaudit_grams *grams, const char *s, size_t len)
 {
-	return LIKELY(pyaudit_vectors() == PYAUDIT_VECTORS_64) && get32(grams->masks) != 0 && LIKELY(len >= 4) &&
-	       LIKELY(s[0] != '.') && path_has_none_64(at(base, grams->whole), s, len);
+	enum pyaudit_vectors vectors = pyaudit_vectors();
+
+	if (get32(grams->masks) == 0 || UNLIKELY(len < 4) || UNLIKELY(s[0] == '.'))
+		return false;
+	if (LIKELY(vectors == PYAUDIT_VECTORS_64))
+		return path_has_none_64(at(base, grams->whole), s, len);
+	return vectors == PYAUDIT_VECTORS_32 && LIKELY(len >= PYAUDIT_ONE_LOOK_32) &&
+	       path_has_none_32((const struct pyaudit_gram_masks *)at(base, grams->masks) + grams->first_mask,
+				grams->first_mask, grams->n_masks, s, len);
 }
 
 #else

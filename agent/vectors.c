@@ -11,7 +11,6 @@
 
 #ifdef __x86_64__
 #include <cpuid.h>
-#include <immintrin.h>
 #endif
 
 static atomic_uint vectors;
@@ -53,27 +52,14 @@ ask_processor(void)
 	return has_64(b, c) ? PYAUDIT_VECTORS_64 : PYAUDIT_VECTORS_32;
 }
 
-/* Bytes that are not zero at each of the 32 places from @s on with such a slash. One more byte is read. */
-static inline __attribute__((always_inline, target("avx2"))) __m256i
-odd_slashes(const char *s)
-{
-	const __m256i slash = _mm256_set1_epi8('/');
-	__m256i here = _mm256_loadu_si256((const void *)s);
-	__m256i next = _mm256_loadu_si256((const void *)(s + 1));
-
-	/* '.' and '/' differ in their lowest bit only */
-	next = _mm256_or_si256(next, _mm256_set1_epi8(1));
-	return _mm256_and_si256(_mm256_cmpeq_epi8(here, slash), _mm256_cmpeq_epi8(next, slash));
-}
-
 __attribute__((target("avx2"))) bool
 pyaudit_odd_slashes_32(const char *s, size_t len)
 {
 	/* The last step overlaps the one before. */
-	__m256i found = odd_slashes(s + len - 33);
+	__m256i found = pyaudit_odd_slashes_at(s + len - 33);
 
 	for (size_t i = 0; i + 33 < len; i += 32)
-		found = _mm256_or_si256(found, odd_slashes(s + i));
+		found = _mm256_or_si256(found, pyaudit_odd_slashes_at(s + i));
 	return _mm256_testz_si256(found, found) == 0;
 }
 

@@ -207,23 +207,78 @@ looks_empty(const struct image *image, size_t len, const char *what, size_t pos)
 
 /* One look at a path says that there is nothing, and never where there is something. */
 static void
+check_one_look(const struct image *image, size_t len)
+{
+	static const char *const there[] = {"/.ssh/", "/.SSH/", "credential", "abc\xc3\xa9", "//", "/."};
+
+	for (size_t i = 0; i < sizeof(there) / sizeof(there[0]); i++)
+		for (size_t pos = 0; pos + strlen(there[i]) <= len; pos++)
+			assert_false(looks_empty(image, len, there[i], pos));
+}
+
+/* Whichever bytes of a gram the compiler has chosen to ask for. */
+static void
+check_bytes_asked(struct image *image)
+{
+	uint8_t *bytes = image->bytes;
+	struct pyaudit_grams *grams = (void *)(bytes + ((const uint8_t *)table_of(image, 4) - bytes));
+
+	for (unsigned first = 0; first < 4; first++)
+		for (unsigned n = 1; first + n <= 4; n++) {
+			grams->first_mask = (uint8_t)first;
+			grams->n_masks = (uint8_t)n;
+			check_one_look(image, TEXT_MAX);
+			if (n >= 3 && pyaudit_vectors() >= PYAUDIT_VECTORS_32)
+				assert_true(looks_empty(image, TEXT_MAX, "", 0));
+		}
+}
+
+static void
 one_look_at_a_path_misses_nothing(void **state)
 {
-	static const char *const there[] = {"/.ssh/", "/.SSH/", "credential", "//", "/."};
-	static const struct literals literals = {{"/.ssh/", "credential"}, 2};
-	struct image image = build(&literals);
-	bool can = pyaudit_vectors() == PYAUDIT_VECTORS_64;
+	static const struct literals sets[] = {
+		{{"/.ssh/", "credential", "abc\xc3\xa9"}, 3}, {{"credential", "abc\xc3\xa9", "/.ssh/", "0000", "eeee"}, 5}};
+	static const size_t shortest[] = {
+		[PYAUDIT_VECTORS_NONE] = SIZE_MAX,
+		[PYAUDIT_VECTORS_16] = SIZE_MAX,
+		[PYAUDIT_VECTORS_32] = PYAUDIT_ONE_LOOK_32,
+		[PYAUDIT_VECTORS_64] = 4,
+	};
 
 	(void)state;
-	for (size_t len = 1; len <= 2 * TEXT_MAX; len++) {
-		assert_int_equal(looks_empty(&image, len, "", 0), can && len >= 4);
-		for (size_t i = 0; i < sizeof(there) / sizeof(there[0]); i++)
-			for (size_t pos = 0; pos + strlen(there[i]) <= len; pos++)
-				assert_false(looks_empty(&image, len, there[i], pos));
+	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+		struct image image = build(&sets[i]);
+
+		for (unsigned vectors = PYAUDIT_VECTORS_NONE; vectors <= PYAUDIT_VECTORS_64; vectors++) {
+			pyaudit_vectors_limit((enum pyaudit_vectors)vectors);
+			for (size_t len = 1; len <= 2 * TEXT_MAX; len++) {
+				assert_int_equal(looks_empty(&image, len, "", 0), len >= shortest[pyaudit_vectors()]);
+				check_one_look(&image, len);
+			}
+			pyaudit_vectors_limit(PYAUDIT_VECTORS_UNKNOWN);
+		}
+		pyaudit_vectors_limit(PYAUDIT_VECTORS_32);
+		check_bytes_asked(&image);
+		pyaudit_vectors_limit(PYAUDIT_VECTORS_UNKNOWN);
+		image_fini(&image);
 	}
-	pyaudit_vectors_limit(PYAUDIT_VECTORS_32);
-	assert_false(looks_empty(&image, TEXT_MAX, "", 0));
-	pyaudit_vectors_limit(PYAUDIT_VECTORS_UNKNOWN);
+}
+
+/* Where a byte is not ASCII no vectors of 32 are asked; those of 64 are. */
+static void
+one_look_answers_for_ascii(void **state)
+{
+	static const struct literals literals = {{"/.ssh/", "credential"}, 2};
+	struct image image = build(&literals);
+
+	(void)state;
+	for (size_t pos = 0; pos + 2 <= TEXT_MAX; pos++) {
+		pyaudit_vectors_limit(PYAUDIT_VECTORS_32);
+		assert_false(looks_empty(&image, TEXT_MAX, "\xc3\xa9", pos));
+		pyaudit_vectors_limit(PYAUDIT_VECTORS_UNKNOWN);
+		if (pyaudit_vectors() == PYAUDIT_VECTORS_64)
+			assert_true(looks_empty(&image, TEXT_MAX, "\xc3\xa9", pos));
+	}
 	image_fini(&image);
 }
 
@@ -252,6 +307,7 @@ main(void)
 		cmocka_unit_test(many_texts_that_differ_are_found_at_every_place),
 		cmocka_unit_test(texts_are_looked_up_by_what_others_have_not),
 		cmocka_unit_test(one_look_at_a_path_misses_nothing),
+		cmocka_unit_test(one_look_answers_for_ascii),
 		cmocka_unit_test(less_than_the_processor_has_is_used_where_told),
 	};
 
