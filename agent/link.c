@@ -331,11 +331,12 @@ link_attach(enum pyaudit_reason reason)
 	facts_gather(&room, &facts);
 	if (atomic_load(&agent.policy) == NULL)
 		load_policy_file(&facts);
-	if (fd < 0)
-		fd = connect_daemon();
 	/* No policy and nobody to send to: most likely nothing is set up here. Cost nothing. */
-	if (fd < 0 && atomic_load(&agent.policy) == NULL)
-		return;
+	if (fd < 0 && atomic_load(&agent.policy) == NULL) {
+		fd = connect_daemon();
+		if (fd < 0)
+			return;
+	}
 	if (agent.ring == NULL)
 		agent.ring = make_first_ring();
 	else if (!still_ours(&agent.memfd))
@@ -347,6 +348,10 @@ link_attach(enum pyaudit_reason reason)
 	let_go(&agent.socket);
 	facts_redact(&room);
 	TEST_POINT("hello");
+	/* The greeting follows at once, so that the daemon wakes for both together: it often does so on this
+	 * processor, and before this program goes on. */
+	if (fd < 0)
+		fd = connect_daemon();
 	if (fd >= 0 && !say_hello(fd, reason, &room)) {
 		(void)close(fd);
 		fd = -1;
