@@ -439,8 +439,12 @@ dfa_holds(const struct pyaudit_dfa *dfa, const char *s, size_t len)
 	uint32_t n_classes = get32(dfa->n_classes);
 	uint32_t state = get32(dfa->start);
 
-	for (size_t i = 0; i < len && state > 1; i++)
-		state = get16(dfa->next[state * n_classes + dfa->classes[(uint8_t)s[i]]]);
+	if (get32(dfa->n_states) <= PYAUDIT_DFA_NARROW)
+		for (size_t i = 0; i < len && state > 1; i++)
+			state = dfa->next[state * n_classes + dfa->classes[(uint8_t)s[i]]];
+	else
+		for (size_t i = 0; i < len && state > 1; i++)
+			state = pyaudit_load16(&dfa->next[2 * (state * n_classes + dfa->classes[(uint8_t)s[i]])]);
 	return state == 1 || state >= get32(dfa->first_accept);
 }
 
@@ -1188,55 +1192,72 @@ list_ok(struct check *c, const struct pyaudit_list *list, uint32_t limit)
 }
 
 /* Automata are most of an image, and each program that starts checks it: 16 bytes at once, and four of these. */
-typedef uint16_t states8 __attribute__((vector_size(16)));
+typedef uint16_t words8 __attribute__((vector_size(16)));
 
-static inline states8
-states_beyond(const void *states, uint16_t n_states)
+static inline bytes16
+bytes_beyond(const uint8_t *bytes, uint32_t limit)
 {
-	states8 these;
+	bytes16 these;
 
-	memcpy(&these, states, sizeof(these));
-	return (states8)(these >= n_states);
+	memcpy(&these, bytes, sizeof(these));
+	return (bytes16)(these >= (uint8_t)limit);
 }
 
+static inline bytes16
+words_beyond(const uint8_t *bytes, uint32_t limit)
+{
+	words8 these;
+
+	memcpy(&these, bytes, sizeof(these));
+	return (bytes16)(these >= (uint16_t)limit);
+}
+
+/* Whether all are below @limit, 256 at most. */
 static bool
-states_ok(const pyaudit_le16 *states, uint64_t n, uint16_t n_states)
+bytes_below(const uint8_t *bytes, uint64_t n, uint32_t limit)
+{
+	bytes16 bad = {0};
+	uint64_t i = 0;
+
+	if (limit == 256)
+		return true;
+	for (; i + 64 <= n; i += 64)
+		bad |= bytes_beyond(&bytes[i], limit) | bytes_beyond(&bytes[i + 16], limit) |
+		       bytes_beyond(&bytes[i + 32], limit) | bytes_beyond(&bytes[i + 48], limit);
+	for (; i + 16 <= n; i += 16)
+		bad |= bytes_beyond(&bytes[i], limit);
+	for (; i < n; i++)
+		if (bytes[i] >= limit)
+			return false;
+	return is_zero(bad);
+}
+
+/* The same of le16. */
+static bool
+words_below(const uint8_t *bytes, uint64_t n, uint32_t limit)
 {
 	uint64_t i = 0;
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	states8 bad = {0};
+	bytes16 bad = {0};
 
-	for (; i + 32 <= n; i += 32)
-		bad |= states_beyond(&states[i], n_states) | states_beyond(&states[i + 8], n_states) |
-		       states_beyond(&states[i + 16], n_states) | states_beyond(&states[i + 24], n_states);
 	for (; i + 8 <= n; i += 8)
-		bad |= states_beyond(&states[i], n_states);
-	if (!is_zero((bytes16)bad))
+		bad |= words_beyond(&bytes[2 * i], limit);
+	if (!is_zero(bad))
 		return false;
 #endif
 	for (; i < n; i++)
-		if (get16(states[i]) >= n_states)
+		if (pyaudit_load16(&bytes[2 * i]) >= limit)
 			return false;
 	return true;
-}
-
-static bool
-classes_ok(const uint8_t classes[256], uint64_t n_classes)
-{
-	bytes16 bad = {0}, these;
-
-	for (unsigned i = 0; n_classes < 256 && i < 256; i += 16) {
-		memcpy(&these, &classes[i], sizeof(these));
-		bad |= (bytes16)(these >= (uint8_t)n_classes);
-	}
-	return is_zero(bad);
 }
 
 static bool
 dfa_ok(struct check *c, pyaudit_le32 offset)
 {
 	const struct pyaudit_dfa *dfa = at(c->base, offset);
-	uint64_t n_states, n_classes, n;
+	uint32_t n_states, n_classes;
+	uint64_t n;
+	bool narrow;
 
 	if (!text_ok(c, offset, sizeof(*dfa)))
 		return false;
@@ -1245,10 +1266,11 @@ dfa_ok(struct check *c, pyaudit_le32 offset)
 	if (n_states < 2 || n_states > UINT16_MAX || n_classes < 1 || n_classes > 256 ||
 	    get32(dfa->start) >= n_states)
 		return false;
-	n = n_states * n_classes;
-	if (!text_ok(c, offset, sizeof(*dfa) + n * sizeof(dfa->next[0])))
+	n = (uint64_t)n_states * n_classes;
+	narrow = n_states <= PYAUDIT_DFA_NARROW;
+	if (!text_ok(c, offset, sizeof(*dfa) + n * (narrow ? 1 : 2)) || !bytes_below(dfa->classes, 256, n_classes))
 		return false;
-	return classes_ok(dfa->classes, n_classes) && states_ok(dfa->next, n, (uint16_t)n_states);
+	return narrow ? bytes_below(dfa->next, n, n_states) : words_below(dfa->next, n, n_states);
 }
 
 static bool

@@ -468,7 +468,26 @@ gather_allow(struct compiler *c)
 	}
 }
 
-/* They were written one after the other, so their offsets ascend. */
+static int
+compare_offsets(const void *a, const void *b)
+{
+	uint32_t x = pyaudit_get32(*(const pyaudit_le32 *)a), y = pyaudit_get32(*(const pyaudit_le32 *)b);
+
+	return (x > y) - (x < y);
+}
+
+static size_t
+unique_offsets(pyaudit_le32 *offsets, size_t n)
+{
+	size_t n_kept = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (n_kept == 0 || compare_offsets(&offsets[n_kept - 1], &offsets[i]) != 0)
+			offsets[n_kept++] = offsets[i];
+	return n_kept;
+}
+
+/* In ascending order, each once: two that are the same stand at one place. */
 static void
 put_program_table(struct compiler *c, struct pyaudit_image *head)
 {
@@ -478,6 +497,9 @@ put_program_table(struct compiler *c, struct pyaudit_image *head)
 	for (size_t i = 0; programs != NULL && i < c->n_programs; i++)
 		if (c->programs[i].offset != 0)
 			programs[n++] = pyaudit_le32_of(c->programs[i].offset);
+	if (n > 0)
+		qsort(programs, n, sizeof(*programs), compare_offsets);
+	n = unique_offsets(programs, n);
 	head->programs = image_put_table(c, programs, n, sizeof(*programs));
 	head->n_programs = pyaudit_le32_of((uint32_t)n);
 }
@@ -495,7 +517,7 @@ compile(struct compiler *c)
 	struct pyaudit_image head;
 
 	memset(&head, 0, sizeof(head));
-	(void)image_put(c, &head, sizeof(head), 1);
+	buf_add(&c->out, &head, sizeof(head)); /* filled in at the end */
 	c->access = calloc(set->n_rules + 1, sizeof(*c->access));
 	c->rules = calloc(set->n_rules + 1, sizeof(*c->rules));
 	c->allowed_by = calloc(set->n_rules + 1, sizeof(*c->allowed_by));
@@ -577,6 +599,8 @@ compiler_fini(struct compiler *c)
 	free(c->tests);
 	free(c->table);
 	free(c->proc_tests);
+	free(c->placed);
+	buf_fini(&c->built);
 	buf_fini(&c->out);
 }
 
@@ -589,6 +613,7 @@ compile_rules(struct image *ret_image, const struct rule_set *set,
 	int r;
 
 	buf_init(&c.out);
+	buf_init(&c.built);
 	r = compile_expand(&c, set, &expanded) ? 0 : -ENOMEM;
 	if (r == 0 && expanded.n_rules > PYAUDIT_RULES_MAX) {
 		diag_add(diag, DIAG_ERROR, NULL, 0, 0,

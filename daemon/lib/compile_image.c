@@ -6,6 +6,9 @@
 
 #include "compiler.h"
 
+/* How many times what is in the image may be shared: who checks an image counts what is shared each time. */
+#define SHARED_FACTOR 4
+
 void *
 compiler_take(struct compiler *c, size_t n)
 {
@@ -61,8 +64,49 @@ compiler_mistake(struct compiler *c, const struct expr *expr, unsigned line, uns
 	c->mistakes = true;
 }
 
-uint32_t
-image_put(struct compiler *c, const void *bytes, size_t n, size_t align)
+/* Where the same bytes stand already, so aligned, or the empty entry for them. */
+static struct placed *
+find_placed(struct compiler *c, const void *bytes, size_t n, size_t align, uint64_t hash)
+{
+	for (size_t i = hash;; i++) {
+		struct placed *placed = &c->placed[i & (c->placed_size - 1)];
+
+		if (placed->n == 0 || (placed->hash == hash && placed->n == n && placed->at % align == 0 &&
+				       memcmp(c->out.data + placed->at, bytes, n) == 0))
+			return placed;
+	}
+}
+
+static bool
+grow_placed(struct compiler *c)
+{
+	struct placed *old = c->placed;
+	size_t old_size = c->placed_size;
+
+	if (2 * c->n_placed < old_size)
+		return true;
+	c->placed_size = old_size > 0 ? 2 * old_size : 1024;
+	c->placed = calloc(c->placed_size, sizeof(*c->placed));
+	if (c->placed == NULL) {
+		c->placed = old;
+		c->placed_size = old_size;
+		c->no_memory = true;
+		return false;
+	}
+	for (size_t i = 0; i < old_size; i++) {
+		size_t to = old[i].hash;
+
+		while (old[i].n > 0 && c->placed[to & (c->placed_size - 1)].n > 0)
+			to++;
+		if (old[i].n > 0)
+			c->placed[to & (c->placed_size - 1)] = old[i];
+	}
+	free(old);
+	return true;
+}
+
+static uint32_t
+append(struct compiler *c, const void *bytes, size_t n, size_t align)
 {
 	static const char zeros[64];
 	uint32_t offset;
@@ -70,13 +114,47 @@ image_put(struct compiler *c, const void *bytes, size_t n, size_t align)
 	if (c->out.len % align != 0)
 		buf_add(&c->out, zeros, align - c->out.len % align);
 	offset = (uint32_t)c->out.len;
-	if (n > 0)
-		buf_add(&c->out, bytes, n);
+	buf_add(&c->out, bytes, n);
 	if (c->out.len > PYAUDIT_IMAGE_SIZE_MAX) {
 		c->too_large = true;
 		c->out.failed = true; /* takes no more */
 	}
 	return offset;
+}
+
+uint32_t
+image_put(struct compiler *c, const void *bytes, size_t n, size_t align)
+{
+	uint64_t hash = n > 0 ? pyaudit_text_hash(bytes, n) : 0;
+	struct placed *placed;
+
+	if (n == 0 || c->out.failed || !grow_placed(c))
+		return append(c, bytes, n, align);
+	placed = find_placed(c, bytes, n, align, hash);
+	if (placed->n > 0) {
+		if (c->n_shared + n > SHARED_FACTOR * c->out.len)
+			return append(c, bytes, n, align);
+		c->n_shared += n;
+		return placed->at;
+	}
+	*placed = (struct placed){.hash = hash, .at = append(c, bytes, n, align), .n = (uint32_t)n};
+	c->n_placed++;
+	return placed->at;
+}
+
+struct buf *
+image_build(struct compiler *c)
+{
+	buf_reset(&c->built);
+	return &c->built;
+}
+
+uint32_t
+image_put_built(struct compiler *c, size_t align)
+{
+	if (c->built.failed)
+		c->no_memory = true;
+	return image_put(c, c->built.data, c->built.len, align);
 }
 
 pyaudit_le32
@@ -95,15 +173,16 @@ struct pyaudit_list
 image_put_list(struct compiler *c, const uint16_t *items, size_t n)
 {
 	struct pyaudit_list list = {pyaudit_le32_of(0), pyaudit_le32_of((uint32_t)n)};
+	struct buf *built = image_build(c);
 
 	if (n == 0)
 		return list;
-	list.at = pyaudit_le32_of(image_put(c, NULL, 0, 2));
 	for (size_t i = 0; i < n; i++) {
 		pyaudit_le16 item = pyaudit_le16_of(items[i]);
 
-		buf_add(&c->out, &item, sizeof(item));
+		buf_add(built, &item, sizeof(item));
 	}
+	list.at = pyaudit_le32_of(image_put_built(c, 2));
 	return list;
 }
 
@@ -125,14 +204,14 @@ image_put_dfa(struct compiler *c, const struct dfa *dfa)
 				   .n_classes = pyaudit_le32_of(dfa->n_classes),
 				   .start = pyaudit_le32_of(dfa->start),
 				   .first_accept = pyaudit_le32_of(dfa->first_accept)};
-	uint32_t offset;
+	struct buf *built = image_build(c);
 
 	memcpy(head.classes, dfa->classes, sizeof(head.classes));
-	offset = image_put(c, &head, sizeof(head), 16);
+	buf_add(built, &head, sizeof(head));
 	for (size_t i = 0; i < n; i++) {
 		pyaudit_le16 next = pyaudit_le16_of(dfa->next[i]);
 
-		buf_add(&c->out, &next, sizeof(next));
+		buf_add(built, &next, dfa->n_states <= PYAUDIT_DFA_NARROW ? 1 : 2); /* the low byte comes first */
 	}
-	return pyaudit_le32_of(offset);
+	return pyaudit_le32_of(image_put_built(c, 16));
 }

@@ -34,6 +34,7 @@ static void
 emit_numbers(struct compiler *c, const struct expr *expr, struct pyaudit_test *test)
 {
 	int64_t *numbers = compiler_take(c, (expr->n_values + 1) * sizeof(*numbers));
+	struct buf *built = image_build(c);
 	uint32_t n = 0;
 
 	if (numbers == NULL)
@@ -44,13 +45,13 @@ emit_numbers(struct compiler *c, const struct expr *expr, struct pyaudit_test *t
 	if (n == 0)
 		return;
 	qsort(numbers, n, sizeof(*numbers), compare_numbers);
-	test->ints = pyaudit_le32_of(image_put(c, NULL, 0, 8));
 	test->n_ints = pyaudit_le32_of(n);
 	for (uint32_t i = 0; i < n; i++) {
 		pyaudit_le64 number = pyaudit_le64_of((uint64_t)numbers[i]);
 
-		buf_add(&c->out, &number, sizeof(number));
+		buf_add(built, &number, sizeof(number));
 	}
+	test->ints = pyaudit_le32_of(image_put_built(c, 8));
 }
 
 /* The texts, one after the other. @under: as normal paths. */

@@ -73,11 +73,21 @@ struct program_entry {
 	uint32_t offset; /* 0: no rule of it can match */
 };
 
+/* Bytes that were put into the image. */
+struct placed {
+	uint64_t hash;
+	uint32_t at, n; /* n 0: none */
+};
+
 struct compiler {
 	const struct rule_set *set;
 	const struct compile_options *options;
 	struct diag *diag;
 	struct buf out;
+	struct placed *placed; /* open addressing */
+	size_t n_placed, placed_size;
+	uint64_t n_shared; /* bytes that were not put again */
+	struct buf built;
 	struct block *blocks;
 	bool no_memory;
 	bool too_large;
@@ -109,12 +119,16 @@ __attribute__((format(printf, 5, 6))) void compiler_mistake(struct compiler *c,
 							    const struct expr *expr, unsigned line,
 							    unsigned column, const char *format,
 							    ...);
-/* Appends bytes; their offset. Lists and tables of nothing are {0, 0}. */
+/* Puts bytes into the image, behind what is there or, where the same ones are there already, not again: their
+ * offset, for good. Lists of nothing are {0, 0}. */
 uint32_t image_put(struct compiler *c, const void *bytes, size_t n, size_t align);
 pyaudit_le32 image_put_table(struct compiler *c, const void *bytes, size_t n, size_t each);
 pyaudit_le32 image_put_text(struct compiler *c, const char *text, size_t len);
 struct pyaudit_list image_put_list(struct compiler *c, const uint16_t *items, size_t n);
 pyaudit_le32 image_put_dfa(struct compiler *c, const struct dfa *dfa);
+/* Bytes that are made one by one are added to what image_build returns, and put by image_put_built. */
+struct buf *image_build(struct compiler *c);
+uint32_t image_put_built(struct compiler *c, size_t align);
 /* Bits of a table with room for @n. */
 unsigned image_bits_for(size_t n);
 

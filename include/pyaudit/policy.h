@@ -29,7 +29,7 @@
 #include "pyaudit/record.h"
 
 #define PYAUDIT_IMAGE_MAGIC 0x31504150u /* "PAP1" */
-#define PYAUDIT_IMAGE_MAJOR 7		/* differs from ours: the image is refused */
+#define PYAUDIT_IMAGE_MAJOR 8		/* differs from ours: the image is refused */
 #define PYAUDIT_IMAGE_MINOR 0
 #define PYAUDIT_IMAGE_SIZE_MAX (64u << 20)
 #define PYAUDIT_RULES_MAX 16384
@@ -190,14 +190,16 @@ struct pyaudit_network {
 static_assert(sizeof(struct pyaudit_network) == 18, "network size");
 
 /* State 0 is dead, state 1 has matched whatever follows; states from first_accept on hold if the
- * text ends there. next[] has n_states rows of n_classes. */
+ * text ends there. next has n_states rows of n_classes states: where there are no more than
+ * PYAUDIT_DFA_NARROW, of a byte each, else le16. */
+#define PYAUDIT_DFA_NARROW 256
 struct pyaudit_dfa {
 	pyaudit_le32 n_states;
 	pyaudit_le32 n_classes;
 	pyaudit_le32 start;
 	pyaudit_le32 first_accept;
 	uint8_t classes[256];
-	pyaudit_le16 next[];
+	uint8_t next[];
 };
 static_assert(sizeof(struct pyaudit_dfa) == 272, "automaton head size");
 

@@ -469,6 +469,62 @@ the_same_rules_make_the_same_image(void **state)
 	free(rules);
 }
 
+/* @n rules, each on an event of its own, so that each has a program of its own. */
+static size_t
+size_of_rules(unsigned n, const char *when)
+{
+	struct compile_options options = {.generation = 1};
+	char *rules = malloc(64 + n * (200 + strlen(when)));
+	size_t at = 0, size;
+	struct image image;
+
+	assert_non_null(rules);
+	at += (size_t)sprintf(rules, "{\"version\":1,\"rules\":[");
+	for (unsigned i = 0; i < n; i++)
+		at += (size_t)sprintf(rules + at,
+				      "%s{\"id\":\"r%u\",\"title\":\"t\",\"on\":[\"custom:e%u\"],\"when\":[\"%s\"],"
+				      "\"action\":\"block\",\"severity\":\"info\"}",
+				      i > 0 ? "," : "", i, i, when);
+	(void)sprintf(rules + at, "]}");
+	image = build(rules, &options);
+	size = image.size;
+	image_fini(&image);
+	free(rules);
+	return size;
+}
+
+static void
+what_is_the_same_stands_once(void **state)
+{
+	static const char file[] = "caller.file matches '^/opt/[a-z]+[0-9]{30}/x$'";
+	static const char both[] = "caller.file matches '^/opt/[a-z]+[0-9]{30}/x$' or "
+				   "caller.function matches '^/opt/[a-z]+[0-9]{30}/x$'";
+	size_t one = size_of_rules(1, file), two = size_of_rules(1, both);
+
+	(void)state;
+	assert_true(one > 600); /* most of it the automaton */
+	assert_true(two < one + 300);
+}
+
+/* Who checks an image counts what is shared each time, and does so for so long only. */
+static void
+what_is_shared_can_be_checked(void **state)
+{
+	char *when = malloc(40000);
+	size_t n = 0, one, many;
+
+	(void)state;
+	assert_non_null(when);
+	n += (size_t)sprintf(when, "caller.file in [");
+	for (unsigned i = 0; i < 1000; i++)
+		n += (size_t)sprintf(when + n, "%s'/srv/%u/of/many.py'", i > 0 ? "," : "", i);
+	(void)sprintf(when + n, "]");
+	one = size_of_rules(1, when);
+	many = size_of_rules(200, when);
+	free(when);
+	assert_true(many < 100 * one);
+}
+
 static void
 each_allocation_may_fail(void **state)
 {
@@ -531,6 +587,8 @@ main(void)
 		cmocka_unit_test(mistakes_name_the_place_of_the_value),
 		cmocka_unit_test(conditions_on_processes_have_a_limit),
 		cmocka_unit_test(thousands_of_rules_compile_in_no_time),
+		cmocka_unit_test(what_is_the_same_stands_once),
+		cmocka_unit_test(what_is_shared_can_be_checked),
 		cmocka_unit_test(each_allocation_may_fail),
 		cmocka_unit_test(the_same_rules_make_the_same_image),
 	};

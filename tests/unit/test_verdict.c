@@ -689,6 +689,28 @@ patterns_without_a_text_share_automata(void **state)
 	assert_int_equal(v.hits[1], 67);
 }
 
+/* Where there are more than 256, they take two bytes each. */
+static void
+automata_of_many_states(void **state)
+{
+	char rules[512], path[2 * 120 + 3];
+
+	(void)state;
+	for (unsigned n = 60; n <= 120; n++) {
+		(void)snprintf(rules, sizeof(rules),
+			       RULES(RULE("r", "\"action\":\"alert\",\"when\":[\"file.path matches '^/(ab|cd){%u}$'\"]")),
+			       n);
+		path[0] = '/';
+		for (unsigned i = 0; i < n; i++)
+			memcpy(path + 1 + 2 * i, i * 7 % 3 == 0 ? "ab" : "cd", 3);
+		assert_int_equal(judge_open(rules, &plain_options, path).n_hits, 1);
+		path[2 * n - 1] ^= 1;
+		assert_int_equal(judge_open(rules, &plain_options, path).n_hits, 0);
+		path[2 * n - 1] = '\0';
+		assert_int_equal(judge_open(rules, &plain_options, path).n_hits, 0);
+	}
+}
+
 static void
 fail_lookup(struct pyaudit_origin *frame)
 {
@@ -1521,6 +1543,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(more_hits_than_fit_keep_the_strongest),
 		cmocka_unit_test(odd_slashes_are_seen_wherever_they_stand),
 		cmocka_unit_test(patterns_without_a_text_share_automata),
+		cmocka_unit_test(automata_of_many_states),
 		cmocka_unit_test(packages_are_asked_for_last),
 		cmocka_unit_test(a_full_scratch_hides_no_path),
 		cmocka_unit_test(image_and_reference_agree_on_random_rules),
