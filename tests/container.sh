@@ -10,7 +10,8 @@
 #            unit, and looks a refused act up in the real journal
 #   store    boots it the same way, kills the unit's daemon 100 times under 200,000 events a second of 20
 #            processes (PYAUDIT_TRANSPORT_RATE), and accounts for every event; with rings of 4M each
-#            (PYAUDIT_TRANSPORT_RING), nothing may be lost
+#            (PYAUDIT_TRANSPORT_RING), nothing may be lost. It writes 8 GB of events in 35 seconds: where the
+#            disk holds that up, TMPDIR says where else (a tmpfs of 10 GB)
 #   shell    a shell, or COMMAND, in such a container with the clone in /root/pyaudit
 #
 # Needs root (asks sudo for it) and debootstrap. The base system is kept as a tarball in
