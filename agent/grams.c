@@ -146,11 +146,11 @@ look_up_places(const struct search *search, size_t pos, uint64_t places, size_t 
 
 /* Of the bytes that are asked for 16 and 32 places at a time. */
 static inline const struct pyaudit_gram_masks *
-first_masks(const struct search *search)
+first_masks(const uint8_t *base, const struct pyaudit_grams *grams)
 {
-	const struct pyaudit_gram_masks *masks = at(search->base, search->grams->masks);
+	const struct pyaudit_gram_masks *masks = at(base, grams->masks);
 
-	return masks + search->grams->first_mask;
+	return masks + grams->first_mask;
 }
 
 struct masks16 {
@@ -188,7 +188,7 @@ static inline __attribute__((always_inline, target("ssse3"))) void
 scan16(const struct search *search, size_t n_masks)
 {
 	size_t width = search->grams->width, first = search->grams->first_mask;
-	const struct pyaudit_gram_masks *tables = first_masks(search);
+	const struct pyaudit_gram_masks *tables = first_masks(search->base, search->grams);
 	size_t n = search->len - width + 1, pos = 0;
 	struct masks16 masks;
 	uint32_t places;
@@ -245,18 +245,46 @@ load32(struct masks32 *masks, const struct pyaudit_gram_masks *tables, size_t k)
 	masks->high[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)tables[k].high));
 }
 
-/* The same for 32 places. */
+/* Written out, for else compilers keep the masks in memory. */
+static inline __attribute__((always_inline, target("avx2"))) void
+load_masks32(struct masks32 *masks, const struct pyaudit_gram_masks *tables, size_t n_masks)
+{
+	load32(masks, tables, 0);
+	if (n_masks > 1)
+		load32(masks, tables, 1);
+	if (n_masks > 2)
+		load32(masks, tables, 2);
+	if (n_masks > 3)
+		load32(masks, tables, 3);
+}
+
+/* The same for 32 places. @ascii: of a byte that is not, none; a step less. */
 static inline __attribute__((always_inline, target("avx2"))) __m256i
-groups32(const struct masks32 *masks, const char *s, size_t k)
+groups32(const struct masks32 *masks, const char *s, size_t k, bool ascii)
 {
 	const __m256i half = _mm256_set1_epi8(0x0f);
 	__m256i bytes = _mm256_loadu_si256((const void *)(s + k));
 	__m256i low;
 
 	__asm__("" : "+x"(bytes)); /* one load for both halves, not two */
-	low = _mm256_shuffle_epi8(masks->low[k], _mm256_and_si256(bytes, half));
+	low = _mm256_shuffle_epi8(masks->low[k], ascii ? bytes : _mm256_and_si256(bytes, half));
 	bytes = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
 	return _mm256_and_si256(low, _mm256_shuffle_epi8(masks->high[k], bytes));
+}
+
+/* Those that have all the bytes that are asked for. */
+static inline __attribute__((always_inline, target("avx2"))) __m256i
+all_groups32(const struct masks32 *masks, const char *s, size_t n_masks, bool ascii)
+{
+	__m256i groups = groups32(masks, s, 0, ascii);
+
+	if (n_masks > 1)
+		groups = _mm256_and_si256(groups, groups32(masks, s, 1, ascii));
+	if (n_masks > 2)
+		groups = _mm256_and_si256(groups, groups32(masks, s, 2, ascii));
+	if (n_masks > 3)
+		groups = _mm256_and_si256(groups, groups32(masks, s, 3, ascii));
+	return groups;
 }
 
 /* Places that are asked before any is looked at: most texts have nothing at all of them. */
@@ -272,24 +300,10 @@ places32(const struct pyaudit_gram_masks *tables, const char *s, size_t n, size_
 	struct masks32 masks;
 	__m256i groups;
 
-	/* Written out, for else compilers keep the masks in memory. */
-	load32(&masks, tables, 0);
-	if (n_masks > 1)
-		load32(&masks, tables, 1);
-	if (n_masks > 2)
-		load32(&masks, tables, 2);
-	if (n_masks > 3)
-		load32(&masks, tables, 3);
+	load_masks32(&masks, tables, n_masks);
 	for (;; s += 32) {
 		s = s < last ? s : last; /* overlaps the step before */
-		groups = groups32(&masks, s, 0);
-		if (n_masks > 1)
-			groups = _mm256_and_si256(groups, groups32(&masks, s, 1));
-		if (n_masks > 2)
-			groups = _mm256_and_si256(groups, groups32(&masks, s, 2));
-		if (n_masks > 3)
-			groups = _mm256_and_si256(groups, groups32(&masks, s, 3));
-		groups = _mm256_cmpeq_epi8(groups, _mm256_setzero_si256());
+		groups = _mm256_cmpeq_epi8(all_groups32(&masks, s, n_masks, false), _mm256_setzero_si256());
 		places = ~(uint32_t)_mm256_movemask_epi8(groups);
 		*ret++ = places;
 		any |= places;
@@ -325,7 +339,7 @@ static inline bool
 scan_by_32(const struct search *search)
 {
 	const struct pyaudit_grams *grams = search->grams;
-	const struct pyaudit_gram_masks *tables = first_masks(search);
+	const struct pyaudit_gram_masks *tables = first_masks(search->base, search->grams);
 	const size_t width = grams->width, len = search->len;
 	const char *s = search->s + grams->first_mask;
 	uint32_t places[PART / 32];
@@ -463,16 +477,6 @@ path_has_none_64(const struct pyaudit_gram_whole *whole, const char *s, size_t l
 	return (any | suspects64(whole, pyaudit_first_64(n), s)) == 0;
 }
 
-/* The groups that have byte @k of a gram at each of 32 places: of a byte that is not ASCII, none. */
-static inline __attribute__((always_inline, target("avx2"))) __m256i
-ascii_groups32(const struct masks32 *masks, const char *s, size_t k)
-{
-	__m256i bytes = _mm256_loadu_si256((const void *)(s + k));
-	__m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(0x0f));
-
-	return _mm256_and_si256(_mm256_shuffle_epi8(masks->low[k], bytes), _mm256_shuffle_epi8(masks->high[k], high));
-}
-
 /* The same question, of PYAUDIT_ONE_LOOK_32 bytes at least. No is the answer where one is not ASCII. */
 static inline __attribute__((always_inline, target("avx2"))) bool
 path_has_none32(const struct pyaudit_gram_masks *tables, size_t first, size_t n_masks, const char *s, size_t len)
@@ -485,22 +489,10 @@ path_has_none32(const struct pyaudit_gram_masks *tables, size_t first, size_t n_
 	if (((end[0] | end[1] | end[2]) & 0x80) != 0 || pyaudit_is_odd_slash(end[0], end[1]) ||
 	    pyaudit_is_odd_slash(end[1], end[2]))
 		return false;
-	load32(&masks, tables, 0);
-	if (n_masks > 1)
-		load32(&masks, tables, 1);
-	if (n_masks > 2)
-		load32(&masks, tables, 2);
-	if (n_masks > 3)
-		load32(&masks, tables, 3);
+	load_masks32(&masks, tables, n_masks);
 	for (;; s += 32) {
 		s = s < last ? s : last; /* overlaps the step before */
-		groups = ascii_groups32(&masks, s + first, 0);
-		if (n_masks > 1)
-			groups = _mm256_and_si256(groups, ascii_groups32(&masks, s + first, 1));
-		if (n_masks > 2)
-			groups = _mm256_and_si256(groups, ascii_groups32(&masks, s + first, 2));
-		if (n_masks > 3)
-			groups = _mm256_and_si256(groups, ascii_groups32(&masks, s + first, 3));
+		groups = all_groups32(&masks, s + first, n_masks, true);
 		found = _mm256_or_si256(found, _mm256_or_si256(groups, pyaudit_odd_slashes_at(s)));
 		all = _mm256_or_si256(all, _mm256_loadu_si256((const void *)s));
 		if (s == last)
@@ -528,8 +520,7 @@ pyaudit_grams_none_in_path(const uint8_t *base, const struct pyaudit_grams *gram
 	if (LIKELY(vectors == PYAUDIT_VECTORS_64))
 		return path_has_none_64(at(base, grams->whole), s, len);
 	return vectors == PYAUDIT_VECTORS_32 && LIKELY(len >= PYAUDIT_ONE_LOOK_32) &&
-	       path_has_none_32((const struct pyaudit_gram_masks *)at(base, grams->masks) + grams->first_mask,
-				grams->first_mask, grams->n_masks, s, len);
+	       path_has_none_32(first_masks(base, grams), grams->first_mask, grams->n_masks, s, len);
 }
 
 #else

@@ -96,10 +96,11 @@ grow_placed(struct compiler *c)
 	for (size_t i = 0; i < old_size; i++) {
 		size_t to = old[i].hash;
 
-		while (old[i].n > 0 && c->placed[to & (c->placed_size - 1)].n > 0)
+		if (old[i].n == 0)
+			continue;
+		while (c->placed[to & (c->placed_size - 1)].n > 0)
 			to++;
-		if (old[i].n > 0)
-			c->placed[to & (c->placed_size - 1)] = old[i];
+		c->placed[to & (c->placed_size - 1)] = old[i];
 	}
 	free(old);
 	return true;
